@@ -1,0 +1,80 @@
+//! `FRONTENDS`: hash, [`FrontendKey`] to [`FrontendValue`].
+//!
+//! Written by the agent, read for the first packet of a flow and by the socket programs. An entry
+//! lives as long as the address and port belong to a Service. It is replaced in one step: what it
+//! points to is written before, and the old range is given back afterwards.
+
+use crate::wire::{Addr, IpProto, Port};
+use bytemuck::{Pod, Zeroable};
+
+/// An address and port that mean a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
+#[repr(C, align(4))]
+pub struct FrontendKey {
+    /// The virtual address; [`Addr::ANY`] stands for the addresses in `NODE_ADDRS` (node ports).
+    pub addr: Addr,
+    /// The service port or node port.
+    pub port: Port,
+    /// The protocol.
+    pub proto: IpProto,
+    /// 4 or 6 for a node port, which has no address that would tell its family; else 0.
+    pub family: u8,
+}
+
+/// What a frontend leads to, by where the client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct FrontendValue {
+    /// The service port: an id in `SERVICES`, never 0.
+    pub service: u32,
+    /// Clients are remembered under this id (`AFFINITY`); 0: no session affinity.
+    pub affinity: u32,
+    /// How long a silent client is remembered, in seconds.
+    pub affinity_timeout_s: u32,
+    /// For pods of the cluster and for the node itself.
+    pub inside: Choice,
+    /// For everybody else.
+    pub outside: Choice,
+    /// What kind of address this is: [`FrontendValue::CLUSTER_IP`] and its kin.
+    pub kind: u8,
+    /// Always zero.
+    pub zero: [u8; 3],
+}
+
+impl FrontendValue {
+    /// `spec.clusterIPs`.
+    pub const CLUSTER_IP: u8 = 1;
+    /// `spec.ports[].nodePort`.
+    pub const NODE_PORT: u8 = 2;
+    /// `spec.externalIPs`.
+    pub const EXTERNAL_IP: u8 = 3;
+    /// `status.loadBalancer.ingress`.
+    pub const LOAD_BALANCER: u8 = 4;
+}
+
+/// The backends that one class of clients may reach: a range of `SLOTS`.
+///
+/// A range is immutable while a frontend points to it. A slot holds a backend id; a Maglev table
+/// is a range in which ids repeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Choice {
+    /// First slot.
+    pub base: u32,
+    /// Number of slots; 0: nobody to send to, [`Choice::DROP`] says what then.
+    pub len: u32,
+    /// Bits: [`Choice::DROP`] and its kin.
+    pub flags: u32,
+}
+
+impl Choice {
+    /// An empty range means "discard silently"; without the bit it means "refuse".
+    pub const DROP: u32 = 1;
+    /// Always replace the client's address, as `--snat always` asks.
+    pub const SNAT: u32 = 2;
+    /// The range holds the backends of this node only (a `Local` traffic policy).
+    pub const LOCAL: u32 = 4;
+}
+
+const _: () = assert!(size_of::<FrontendKey>() == 20);
+const _: () = assert!(size_of::<FrontendValue>() == 40);

@@ -1,0 +1,22 @@
+//! Packet headers, one file per protocol.
+//!
+//! A header is a struct of byte arrays (alignment 1) that can be laid over packet memory; its
+//! getters are the only place that knows offsets and byte order. What a *valid* header is gets
+//! decided by the reader (`lb-ebpf/src/parse.rs`), not here.
+
+/// Addresses, ports and protocol numbers.
+pub mod addr;
+/// Ethernet II (IEEE 802.3, clause 3).
+pub mod eth;
+/// IPv4 (RFC 791).
+pub mod ipv4;
+/// IPv6 (RFC 8200).
+pub mod ipv6;
+/// TCP (RFC 9293).
+pub mod tcp;
+/// UDP (RFC 768).
+pub mod udp;
+/// ICMP (RFC 792) and ICMPv6 (RFC 4443).
+pub mod icmp;
+
+pub use addr::{Addr, IpProto, Port};
