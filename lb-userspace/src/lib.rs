@@ -4,3 +4,5 @@
 pub mod model;
 /// Objects to model, from manifests.
 pub mod source;
+/// Tables into the kernel.
+pub mod bpf;

@@ -1,1 +1,26 @@
-//! Tools.
+//! Everything a person types: `cargo xtask setup`, `build`, `run`, `tidy`, `test`.
+//!
+//! One file per task, each an `Options` and a `run`. The crate is also a library, so that tests of
+//! other things build their networks with [`lab`]. It never depends on the crates that it builds:
+//! it must start on a machine that cannot build them yet.
+
+/// `cargo xtask build`.
+pub mod build;
+/// Networks of namespaces.
+pub mod lab;
+/// How a task becomes root.
+pub mod root;
+/// `cargo xtask run`.
+pub mod run;
+/// `cargo xtask setup`.
+pub mod setup;
+/// What is going on, one line a step.
+pub mod step;
+/// `cargo xtask test`.
+pub mod test;
+/// `cargo xtask tidy`.
+pub mod tidy;
+/// The compilers and tools, pinned.
+pub mod toolchain;
+/// Where the source, the tools and the built programs are.
+pub mod workspace;

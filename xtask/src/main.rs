@@ -1,1 +1,52 @@
-fn main() {}
+//! `cargo xtask`: arguments to one task.
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use xtask::{build, lab, run, setup, test, tidy};
+
+/// Everything a person types to work on lb
+#[derive(Parser)]
+#[command(name = "cargo xtask", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install the pinned compiler and linker of the BPF programs, if they are missing
+    Setup(setup::Options),
+    /// Set up, and build everything
+    Build(build::Options),
+    /// Build, and start the agent as root: cargo xtask run -- run --node NAME ...
+    Run(run::Options),
+    /// Check that the source keeps its shape
+    Tidy(tidy::Options),
+    /// Run all that CI runs
+    Test(test::Options),
+    /// What the networks of demo and tests are made of
+    #[command(hide = true)]
+    Lab(lab::cli::Options),
+}
+
+fn main() -> ExitCode {
+    match start(Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(task: Task) -> Result<()> {
+    match task {
+        Task::Setup(options) => setup::run(&options),
+        Task::Build(options) => build::run(&options),
+        Task::Run(options) => run::run(&options),
+        Task::Tidy(options) => tidy::run(&options),
+        Task::Test(options) => test::run(&options),
+        Task::Lab(options) => lab::cli::run(&options),
+    }
+}

@@ -7,21 +7,29 @@
 //! `diff = ~old + new`, and `check' = ~(~check + diff)` (RFC 1624, equation 3). It depends on the
 //! bytes alone, not on the packet, so a flow computes it once.
 
-/// The sum of `N` bytes (`N` even, at most 128 KiB), not folded.
+use crate::wire::Addr;
+
+/// The difference that replacing the word `old` by `new` makes.
 #[inline(always)]
-pub fn sum<const N: usize>(bytes: &[u8; N]) -> u32 {
-    let mut total = 0;
-    let (words, _) = bytes.as_chunks::<2>();
-    for word in words {
-        total += u32::from(u16::from_ne_bytes(*word));
-    }
-    total
+pub const fn diff(old: [u8; 2], new: [u8; 2]) -> u16 {
+    add(!u16::from_ne_bytes(old), u16::from_ne_bytes(new))
 }
 
-/// The difference that replacing `old` by `new` makes; `N` is even.
+/// The difference that replacing the address `old` by `new` makes. The prefix of mapped IPv4
+/// addresses is the same in both and cancels out.
 #[inline(always)]
-pub fn diff<const N: usize>(old: &[u8; N], new: &[u8; N]) -> u16 {
-    add(!fold(sum(old)), fold(sum(new)))
+pub fn addr_diff(old: &Addr, new: &Addr) -> u16 {
+    add(!addr_sum(old), addr_sum(new))
+}
+
+/// The folded sum of an address. Words of 64 bits are folded down: carries come back in at every
+/// width (RFC 1071 section 2 C).
+#[inline(always)]
+fn addr_sum(addr: &Addr) -> u16 {
+    let [high, low]: [u64; 2] = bytemuck::cast(addr.0);
+    let halves = (high >> 32) + (high & 0xffff_ffff) + (low >> 32) + (low & 0xffff_ffff);
+    let words = (halves >> 48) + (halves >> 32 & 0xffff) + (halves >> 16 & 0xffff) + (halves & 0xffff);
+    fold(words as u32)
 }
 
 /// Two differences, or two folded sums, taken together.
@@ -74,15 +82,15 @@ mod tests {
 
     #[test]
     fn rfc_1071_example_sums_to_ddf2() {
-        let bytes = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
-        assert_eq!(u16::from_be_bytes(fold(sum(&bytes)).to_ne_bytes()), 0xddf2);
+        let addr = Addr([0, 0, 0, 0, 0, 0, 0, 0, 0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]);
+        assert_eq!(u16::from_be_bytes(addr_sum(&addr).to_ne_bytes()), 0xddf2);
     }
 
     #[test]
     fn rfc_1624_example_changes_dd2f_to_0000() {
         let old = 0x5555_u16.to_be_bytes();
         let new = 0x3285_u16.to_be_bytes();
-        assert_eq!(update(0xdd2f_u16.to_be_bytes(), diff(&old, &new)), [0, 0]);
+        assert_eq!(update(0xdd2f_u16.to_be_bytes(), diff(old, new)), [0, 0]);
     }
 
     #[test]
@@ -94,28 +102,28 @@ mod tests {
     fn udp_checksum_that_becomes_zero_is_sent_as_all_ones() {
         let old = 0x5555_u16.to_be_bytes();
         let new = 0x3285_u16.to_be_bytes();
-        assert_eq!(update_udp(0xdd2f_u16.to_be_bytes(), diff(&old, &new)), [0xff, 0xff]);
+        assert_eq!(update_udp(0xdd2f_u16.to_be_bytes(), diff(old, new)), [0xff, 0xff]);
     }
 
     proptest! {
         #[test]
-        fn update_equals_recomputation(mut packet in any::<[u8; 40]>(), new in any::<[u8; 12]>(), at in 0_usize..14) {
+        fn update_equals_recomputation(mut packet in any::<[u8; 40]>(), new in any::<[u8; 16]>(), at in 0_usize..12) {
             let at = at * 2;
             let before = check(&packet).to_be_bytes();
-            let mut old = [0; 12];
-            old.copy_from_slice(&packet[at..at + 12]);
-            packet[at..at + 12].copy_from_slice(&new);
-            let after = u16::from_be_bytes(update(before, diff(&old, &new)));
+            let mut old = [0; 16];
+            old.copy_from_slice(&packet[at..at + 16]);
+            packet[at..at + 16].copy_from_slice(&new);
+            let after = u16::from_be_bytes(update(before, addr_diff(&Addr(old), &Addr(new))));
             let expected = check(&packet);
             // 0x0000 and 0xffff are the two zeros of one's complement.
             prop_assert!(after == expected || (after ^ expected) == 0xffff && (after == 0 || expected == 0));
         }
 
         #[test]
-        fn differences_add_up(a in any::<[u8; 4]>(), b in any::<[u8; 4]>(), c in any::<[u8; 4]>()) {
-            let two_steps = add(diff(&a, &b), diff(&b, &c));
+        fn differences_add_up(a in any::<[u8; 2]>(), b in any::<[u8; 2]>(), c in any::<[u8; 2]>()) {
+            let two_steps = add(diff(a, b), diff(b, c));
             let check = [0x12, 0x34];
-            let (x, y) = (update(check, two_steps), update(check, diff(&a, &c)));
+            let (x, y) = (update(check, two_steps), update(check, diff(a, c)));
             prop_assert!(x == y || (x == [0, 0] && y == [0xff, 0xff]) || (y == [0, 0] && x == [0xff, 0xff]));
         }
     }

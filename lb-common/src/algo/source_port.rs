@@ -10,7 +10,7 @@ pub const FIRST: u16 = 1024;
 /// How many ports the search covers: 1024 to 65535.
 pub const SPAN: u32 = 65_536 - FIRST as u32;
 /// Candidates per new flow, the client's own port included.
-pub const TRIES: u32 = 32;
+pub const TRIES: u32 = 16;
 
 /// The `attempt`-th candidate: 0 is the client's own port, the rest are spread by `hash`.
 #[inline(always)]

@@ -9,12 +9,14 @@ use bytemuck::{Pod, Zeroable};
 
 /// A client of a service port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
-#[repr(C, align(4))]
+#[repr(C)]
 pub struct AffinityKey {
     /// The client's address; [`Addr::ANY`] for processes of the node itself.
     pub client: Addr,
     /// [`FrontendValue::affinity`](super::frontend::FrontendValue::affinity).
     pub affinity: u32,
+    /// Always zero.
+    pub zero: [u8; 4],
 }
 
 /// The backend that a client had last.
@@ -29,4 +31,4 @@ pub struct AffinityValue {
     pub seen: u32,
 }
 
-const _: () = assert!(size_of::<AffinityKey>() == 20);
+const _: () = assert!(size_of::<AffinityKey>() == 24);

@@ -10,7 +10,7 @@ use bytemuck::{Pod, Zeroable};
 
 /// An endpoint of a service port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C, align(4))]
+#[repr(C)]
 pub struct BackendValue {
     /// Its address.
     pub addr: Addr,
@@ -24,6 +24,8 @@ pub struct BackendValue {
     pub service: u32,
     /// Counts the owners of this cell. UDP flows and affinities of another generation are void.
     pub generation: u32,
+    /// Always zero.
+    pub zero: [u8; 4],
 }
 
 impl BackendValue {
@@ -41,4 +43,4 @@ impl BackendValue {
     pub const SERVING: u8 = 32;
 }
 
-const _: () = assert!(size_of::<BackendValue>() == 28);
+const _: () = assert!(size_of::<BackendValue>() == 32);

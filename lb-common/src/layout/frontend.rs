@@ -9,7 +9,7 @@ use bytemuck::{Pod, Zeroable};
 
 /// An address and port that mean a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
-#[repr(C, align(4))]
+#[repr(C)]
 pub struct FrontendKey {
     /// The virtual address; [`Addr::ANY`] stands for the addresses in `NODE_ADDRS` (node ports).
     pub addr: Addr,
@@ -19,6 +19,23 @@ pub struct FrontendKey {
     pub proto: IpProto,
     /// 4 or 6 for a node port, which has no address that would tell its family; else 0.
     pub family: u8,
+    /// Always zero.
+    pub zero: [u8; 4],
+}
+
+impl FrontendKey {
+    /// The key of a port at an address of a Service.
+    #[inline(always)]
+    pub const fn of(addr: Addr, port: Port, proto: IpProto) -> Self {
+        Self { addr, port, proto, family: 0, zero: [0; 4] }
+    }
+
+    /// The key of a node port.
+    #[inline(always)]
+    pub const fn node_port(port: Port, proto: IpProto, v6: bool) -> Self {
+        let family = if v6 { 6 } else { 4 };
+        Self { addr: Addr::ANY, port, proto, family, zero: [0; 4] }
+    }
 }
 
 /// What a frontend leads to, by where the client is.
@@ -76,5 +93,5 @@ impl Choice {
     pub const LOCAL: u32 = 4;
 }
 
-const _: () = assert!(size_of::<FrontendKey>() == 20);
+const _: () = assert!(size_of::<FrontendKey>() == 24);
 const _: () = assert!(size_of::<FrontendValue>() == 40);

@@ -6,7 +6,7 @@ use bytemuck::{Pod, Zeroable};
 
 /// `LINKS`: hash, link index to this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C, align(4))]
+#[repr(C)]
 pub struct LinkValue {
     /// The IPv4 address that stands for a client in packets leaving by this link;
     /// [`Addr::ANY`]: none.
@@ -21,7 +21,7 @@ pub struct LinkValue {
     /// Whether XDP is attached, or why not: [`XdpState`].
     pub xdp: XdpState,
     /// Always zero.
-    pub zero: u8,
+    pub zero: [u8; 5],
 }
 
 impl LinkValue {
@@ -61,8 +61,8 @@ impl XdpState {
 pub struct CidrKey {
     /// Bits of `addr` that count, 0 to 128; an IPv4 prefix of n bits has 96 + n.
     pub prefix_len: u32,
-    /// The address.
-    pub addr: Addr,
+    /// The address, as in [`Addr`].
+    pub addr: [u8; 16],
 }
 
 /// `CLOCK`: array of one. Lets readers turn jiffies into time:
@@ -90,5 +90,5 @@ impl Clock {
     }
 }
 
-const _: () = assert!(size_of::<LinkValue>() == 36);
+const _: () = assert!(size_of::<LinkValue>() == 40);
 const _: () = assert!(size_of::<CidrKey>() == 20);

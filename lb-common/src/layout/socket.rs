@@ -10,7 +10,7 @@ use bytemuck::{Pod, Zeroable};
 
 /// An address in the eyes of one socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
-#[repr(C, align(8))]
+#[repr(C)]
 pub struct SocketKey {
     /// The kernel's name of the socket (`bpf_get_socket_cookie`).
     pub cookie: u64,
@@ -28,14 +28,14 @@ pub struct SocketKey {
 
 /// What stands for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C, align(4))]
+#[repr(C)]
 pub struct SocketValue {
     /// The backend when sending, the frontend when receiving.
     pub addr: Addr,
     /// Its port.
     pub port: Port,
     /// Always zero.
-    pub zero: [u8; 2],
+    pub zero: [u8; 6],
     /// Index into `BACKENDS`.
     pub backend: u32,
     /// Its generation when the entry was made.
@@ -43,4 +43,4 @@ pub struct SocketValue {
 }
 
 const _: () = assert!(size_of::<SocketKey>() == 32);
-const _: () = assert!(size_of::<SocketValue>() == 28);
+const _: () = assert!(size_of::<SocketValue>() == 32);

@@ -11,8 +11,10 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 ///
 /// IPv4 addresses are IPv4-mapped (`::ffff:a.b.c.d`, RFC 4291 section 2.5.5.2), so that no map
 /// and no stage needs a twin per family. All zero is "no address" or "any", as the field says.
+/// Aligned to 8 bytes, because the BPF verifier wants aligned words on the stack; packet headers,
+/// which lie anywhere, hold plain bytes instead.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
-#[repr(transparent)]
+#[repr(C, align(8))]
 pub struct Addr(pub [u8; 16]);
 
 impl Addr {
@@ -90,6 +92,16 @@ impl Port {
     pub const fn number(self) -> u16 {
         u16::from_be_bytes(self.0)
     }
+}
+
+/// The two ports that TCP, UDP and SCTP headers begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C, align(2))]
+pub struct Ports {
+    /// Where the packet comes from.
+    pub src: Port,
+    /// Where it goes to.
+    pub dst: Port,
 }
 
 impl fmt::Display for Port {

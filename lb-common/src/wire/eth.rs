@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable};
 
 /// The Ethernet header without a VLAN tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C)]
+#[repr(C, align(2))]
 pub struct Eth {
     /// Destination hardware address.
     pub dst: [u8; 6],

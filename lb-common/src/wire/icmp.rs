@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable};
 
 /// The part that every ICMP and ICMPv6 message begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C)]
+#[repr(C, align(2))]
 pub struct Icmp {
     /// Message type.
     pub kind: u8,

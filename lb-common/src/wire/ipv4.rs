@@ -5,7 +5,7 @@ use bytemuck::{Pod, Zeroable};
 
 /// The fixed part of an IPv4 header; options may follow, see [`Ipv4::header_len`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C)]
+#[repr(C, align(2))]
 pub struct Ipv4 {
     /// Version (high half) and header length in 32-bit words (low half).
     pub version_ihl: u8,

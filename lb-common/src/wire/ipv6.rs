@@ -1,11 +1,11 @@
 //! IPv6 (RFC 8200 section 3).
 
-use super::{Addr, IpProto};
+use super::IpProto;
 use bytemuck::{Pod, Zeroable};
 
 /// The fixed IPv6 header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C)]
+#[repr(C, align(2))]
 pub struct Ipv6 {
     /// Version (top four bits), traffic class, flow label.
     pub version_class_flow: [u8; 4],
@@ -16,9 +16,9 @@ pub struct Ipv6 {
     /// Hops left.
     pub hop_limit: u8,
     /// Source address.
-    pub src: Addr,
+    pub src: [u8; 16],
     /// Destination address.
-    pub dst: Addr,
+    pub dst: [u8; 16],
 }
 
 impl Ipv6 {

@@ -1,7 +1,9 @@
 //! Packet headers, one file per protocol.
 //!
-//! A header is a struct of byte arrays (alignment 1) that can be laid over packet memory; its
-//! getters are the only place that knows offsets and byte order. What a *valid* header is gets
+//! A header is a struct of byte arrays that can be laid over packet memory; its getters are the
+//! only place that knows offsets and byte order. Its alignment is 2: frames begin at even
+//! addresses (drivers and the kernel align buffers to more than that), and every header in front
+//! has an even length. With an alignment of 1 the compiler would load every byte by itself. What a *valid* header is gets
 //! decided by the reader (`lb-ebpf/src/parse.rs`), not here.
 
 /// Addresses, ports and protocol numbers.
@@ -19,4 +21,4 @@ pub mod udp;
 /// ICMP (RFC 792) and ICMPv6 (RFC 4443).
 pub mod icmp;
 
-pub use addr::{Addr, IpProto, Port};
+pub use addr::{Addr, IpProto, Port, Ports};

@@ -5,7 +5,7 @@ use bytemuck::{Pod, Zeroable};
 
 /// The fixed part of a TCP header; options may follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C)]
+#[repr(C, align(2))]
 pub struct Tcp {
     /// Source port.
     pub src: Port,

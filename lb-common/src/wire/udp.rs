@@ -5,7 +5,7 @@ use bytemuck::{Pod, Zeroable};
 
 /// The UDP header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C)]
+#[repr(C, align(2))]
 pub struct Udp {
     /// Source port.
     pub src: Port,

@@ -1,0 +1,138 @@
+//! Flow key to the translation that it already has; opens new flows in both directions.
+//!
+//! Before: `parse`. After: `lookup` for a new flow, `rewrite` for a known one. An existing flow
+//! costs one look-up: its entry holds the whole translation.
+
+use crate::maps::{self, Entry};
+use crate::parse::Seen;
+use crate::{kernel, nat};
+use lb_common::algo::tcp_state::Progress;
+use lb_common::algo::{checksum, source_port};
+use lb_common::flow::FlowKey;
+use lb_common::layout::conntrack::FlowValue;
+use lb_common::verdict::Reason;
+use lb_common::wire::IpProto;
+
+/// The entry of a packet that belongs to a living flow; the packet came in by `link`.
+#[inline(always)]
+pub(crate) fn existing(seen: &Seen, link: u32) -> Option<Entry> {
+    let entry = maps::flow(&seen.key)?;
+    let value = entry.value();
+    if value.flags & FlowValue::REPLY == 0 && starts_anew(seen, &entry) {
+        return None;
+    }
+    note(seen, &entry, link);
+    Some(entry)
+}
+
+/// Whether a forward packet opens another flow under the key of an old one.
+///
+/// A UDP flow is over when its backend is gone. A TCP connection lives until it ends, whatever
+/// became of its backend, as with kube-proxy; but a SYN after its end, or to a backend that is
+/// gone, is a new connection from the same port.
+#[inline(always)]
+fn starts_anew(seen: &Seen, entry: &Entry) -> bool {
+    if seen.key.proto == IpProto::TCP {
+        seen.is_syn() && (entry.progress().is_closed() || is_stale(entry.value()))
+    } else {
+        is_stale(entry.value())
+    }
+}
+
+/// Whether the backend of a flow is gone.
+#[inline(always)]
+fn is_stale(value: &FlowValue) -> bool {
+    maps::backend(value.backend).is_none_or(|backend| backend.generation != value.generation)
+}
+
+/// Notes time and progress. Entries are written only when something changed: a cache line that
+/// every packet writes would wander between CPUs.
+#[inline(always)]
+fn note(seen: &Seen, entry: &Entry, link: u32) {
+    let now = kernel::jiffies();
+    let value = entry.value();
+    let idle = now.wrapping_sub(value.seen);
+    if idle >= maps::hz() {
+        entry.set_seen(now);
+    }
+    let reply = value.flags & FlowValue::REPLY != 0;
+    let before = entry.progress();
+    let after = before.after_tcp(seen.tcp_flags, reply);
+    // The other half is looked up when the connection changes its state, and again whenever the
+    // flow was silent for a while: a half that was evicted is found missing and put back.
+    if before != after || seen.is_syn() || idle >= 8 * maps::hz() {
+        entry.set_progress(after);
+        note_other_half(seen, value, link, after);
+    }
+}
+
+#[inline(never)]
+fn note_other_half(seen: &Seen, value: &FlowValue, link: u32, progress: Progress) {
+    let key = nat::translated(seen, value).reply(nat::other_edge(value.flags));
+    match maps::flow(&key) {
+        Some(other) => {
+            other.set_progress(progress);
+            other.set_seen(kernel::jiffies());
+        }
+        None => restore(seen, value, &key, link),
+    }
+}
+
+/// Writes the reply half anew from a forward packet. A lost forward half needs no help: its next
+/// packet opens it again. A lost reply half does, because nothing in a backend's packet names the
+/// frontend.
+#[inline(always)]
+fn restore(seen: &Seen, value: &FlowValue, key: &FlowKey, link: u32) {
+    if value.flags & FlowValue::REPLY == 0 {
+        // A full table costs this flow its way back, as it did before.
+        let _ = maps::claim_flow(key, &nat::reversed(seen, value, link));
+    }
+}
+
+/// Stores both halves of a new flow; `reply_link` is the link of the reply half.
+///
+/// The reply half goes first: it can be inserted only once, so it decides who owns the translated
+/// 5-tuple. If another flow does, the source port is replaced.
+#[inline(never)]
+pub(crate) fn store(seen: &Seen, forward: &mut FlowValue, reply_link: u32) -> Result<(), Reason> {
+    let mut key = nat::translated(seen, forward).reply(nat::other_edge(forward.flags));
+    let mut reply = nat::reversed(seen, forward, reply_link);
+    let mut owned = claim(&key, &reply);
+    for attempt in 1..source_port::TRIES {
+        if owned {
+            break;
+        }
+        let port = source_port::candidate(seen.key.sport, reply.seen, attempt);
+        let change = checksum::diff(forward.sport.0, port.0);
+        forward.port_diff = checksum::add(forward.port_diff, change);
+        reply.port_diff = !forward.port_diff;
+        (forward.sport, key.dport) = (port, port);
+        owned = maps::claim_flow(&key, &reply);
+    }
+    if !owned {
+        return Err(Reason::SourcePortsExhausted);
+    }
+    if !maps::put_flow(&seen.key, forward) {
+        return Err(Reason::FlowTable);
+    }
+    maps::count_connection(forward.service, forward.backend);
+    Ok(())
+}
+
+/// Inserts a reply half, in place of one of the same client and frontend, or of a flow that is
+/// over. False: somebody else owns the key.
+#[inline(always)]
+fn claim(key: &FlowKey, reply: &FlowValue) -> bool {
+    if maps::claim_flow(key, reply) {
+        return true;
+    }
+    let free = maps::flow(key).is_none_or(|entry| {
+        is_same_client(entry.value(), reply) || entry.progress().is_closed()
+    });
+    free && maps::put_flow(key, reply)
+}
+
+#[inline(always)]
+fn is_same_client(a: &FlowValue, b: &FlowValue) -> bool {
+    a.src == b.src && a.dst == b.dst && a.sport == b.sport && a.dport == b.dport
+}

@@ -1,0 +1,247 @@
+//! Every map and every load-time constant, with typed access.
+//!
+//! Names, sizes and meanings are in `lb_common::layout`. References into maps live as long as the
+//! program runs: the kernel frees entries only after it.
+#![expect(unsafe_code, reason = "map memory is shared with other CPUs and with the agent")]
+
+use aya_ebpf::Global;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::lpm_trie::Key;
+use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray};
+use lb_common::algo::tcp_state::Progress;
+use lb_common::flow::FlowKey;
+use lb_common::layout::affinity::{AffinityKey, AffinityValue};
+use lb_common::layout::backend::BackendValue;
+use lb_common::layout::capacity;
+use lb_common::layout::conntrack::FlowValue;
+use lb_common::layout::counter::Traffic;
+use lb_common::layout::frontend::{FrontendKey, FrontendValue};
+use lb_common::layout::node::{Clock, LinkValue};
+use lb_common::layout::service::ServiceValue;
+use lb_common::layout::socket::{SocketKey, SocketValue};
+use lb_common::verdict::Reason;
+use lb_common::wire::Addr;
+
+const ANY: u64 = 0;
+const NO_EXIST: u64 = 1;
+/// Entries are allocated when they are made: most hosts use a small part of the capacity.
+const NO_PREALLOC: u32 = 1;
+
+#[map]
+static CONNTRACK: LruHashMap<FlowKey, FlowValue> =
+    LruHashMap::with_max_entries(capacity::CONNTRACK, 0);
+#[map]
+static FRONTENDS: HashMap<FrontendKey, FrontendValue> =
+    HashMap::with_max_entries(capacity::FRONTENDS, NO_PREALLOC);
+#[map]
+static SLOTS: Array<u32> = Array::with_max_entries(capacity::SLOTS, 0);
+#[map]
+static BACKENDS: Array<BackendValue> = Array::with_max_entries(capacity::BACKENDS, 0);
+#[map]
+static AFFINITY: LruHashMap<AffinityKey, AffinityValue> =
+    LruHashMap::with_max_entries(capacity::AFFINITY, 0);
+#[map]
+static SOCKETS: LruHashMap<SocketKey, SocketValue> =
+    LruHashMap::with_max_entries(capacity::SOCKETS, 0);
+#[map]
+static LINKS: HashMap<u32, LinkValue> = HashMap::with_max_entries(capacity::LINKS, NO_PREALLOC);
+#[map]
+static NODE_ADDRS: HashMap<Addr, u32> = HashMap::with_max_entries(capacity::NODE_ADDRS, NO_PREALLOC);
+#[map]
+static CLUSTER_CIDRS: LpmTrie<[u8; 16], u32> = LpmTrie::with_max_entries(capacity::CLUSTER_CIDRS, 0);
+#[map]
+static CLOCK: Array<Clock> = Array::with_max_entries(1, 0);
+#[map]
+static SERVICES: HashMap<u32, ServiceValue> =
+    HashMap::with_max_entries(capacity::SERVICES, NO_PREALLOC);
+#[map]
+static SERVICE_STATS: PerCpuArray<Traffic> = PerCpuArray::with_max_entries(capacity::SERVICES, 0);
+#[map]
+static BACKEND_STATS: PerCpuArray<Traffic> = PerCpuArray::with_max_entries(capacity::BACKENDS, 0);
+#[map]
+static REASONS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Reason::COUNT as u32, 0);
+
+// Written by the agent before the programs are loaded; the verifier takes them for constants.
+// SAFETY (for each): the names are unique in this program.
+#[unsafe(no_mangle)]
+static HZ: Global<u32> = Global::new(250);
+#[unsafe(no_mangle)]
+static HASH_SEED: Global<u64> = Global::new(0);
+#[unsafe(no_mangle)]
+static NETNS_COOKIE: Global<u64> = Global::new(0);
+
+/// Jiffies a second.
+#[inline(always)]
+pub(crate) fn hz() -> u32 {
+    HZ.load()
+}
+
+/// What makes this node's hashes its own.
+#[inline(always)]
+pub(crate) fn hash_seed() -> u64 {
+    HASH_SEED.load()
+}
+
+/// The node's network namespace; 0: any.
+#[inline(always)]
+pub(crate) fn netns_cookie() -> u64 {
+    NETNS_COOKIE.load()
+}
+
+/// An entry of `CONNTRACK` in place. Other CPUs write `seen` and `progress` at the same time,
+/// each a whole word of its own, so readers see an old or a new value.
+#[derive(Clone, Copy)]
+pub(crate) struct Entry(*mut FlowValue);
+
+impl Entry {
+    /// What does not change while the flow lives.
+    #[inline(always)]
+    pub(crate) fn value(&self) -> &FlowValue {
+        // SAFETY: the pointer came from the map and stays valid while the program runs.
+        unsafe { &*self.0 }
+    }
+
+    /// Notes the time.
+    #[inline(always)]
+    pub(crate) fn set_seen(&self, jiffies: u32) {
+        // SAFETY: as in `value`; the field is aligned.
+        unsafe { (&raw mut (*self.0).seen).write_volatile(jiffies) };
+    }
+
+    /// What has been seen of the connection.
+    #[inline(always)]
+    pub(crate) fn progress(&self) -> Progress {
+        // SAFETY: as in `value`; the field is one byte.
+        unsafe { (&raw const (*self.0).progress).read_volatile() }
+    }
+
+    /// Notes what has been seen.
+    #[inline(always)]
+    pub(crate) fn set_progress(&self, progress: Progress) {
+        // SAFETY: as in `value`; the field is one byte.
+        unsafe { (&raw mut (*self.0).progress).write_volatile(progress) };
+    }
+}
+
+/// The entry of a flow half.
+#[inline(always)]
+pub(crate) fn flow(key: &FlowKey) -> Option<Entry> {
+    CONNTRACK.get_ptr_mut(key).map(Entry)
+}
+
+/// Stores a flow half, in place of what was there. False: the map refused.
+#[inline(always)]
+pub(crate) fn put_flow(key: &FlowKey, value: &FlowValue) -> bool {
+    CONNTRACK.insert(key, value, ANY).is_ok()
+}
+
+/// Stores a flow half if there is none under this key.
+#[inline(always)]
+pub(crate) fn claim_flow(key: &FlowKey, value: &FlowValue) -> bool {
+    CONNTRACK.insert(key, value, NO_EXIST).is_ok()
+}
+
+/// The frontend under this key.
+#[inline(always)]
+pub(crate) fn frontend(key: &FrontendKey) -> Option<&'static FrontendValue> {
+    // SAFETY: the agent replaces whole values, and old ones stay until the program ends.
+    unsafe { FRONTENDS.get(key) }
+}
+
+/// The backend id in a slot.
+#[inline(always)]
+pub(crate) fn slot(index: u32) -> Option<u32> {
+    SLOTS.get(index).copied()
+}
+
+/// A backend.
+#[inline(always)]
+pub(crate) fn backend(id: u32) -> Option<&'static BackendValue> {
+    BACKENDS.get(id)
+}
+
+/// The backend that a client had last.
+#[inline(always)]
+pub(crate) fn affinity(key: &AffinityKey) -> Option<&'static AffinityValue> {
+    // SAFETY: values are three words; a mixture of two would name a backend whose generation or
+    // service is checked before it is used.
+    unsafe { AFFINITY.get(key) }
+}
+
+/// Remembers the backend of a client.
+#[inline(always)]
+pub(crate) fn put_affinity(key: &AffinityKey, value: &AffinityValue) {
+    // A full table loses affinity, not the connection.
+    let _ = AFFINITY.insert(key, value, ANY);
+}
+
+/// What stands for an address in the eyes of a socket.
+#[inline(always)]
+pub(crate) fn socket(key: &SocketKey) -> Option<&'static SocketValue> {
+    // SAFETY: only the process that owns the socket changes its entries.
+    unsafe { SOCKETS.get(key) }
+}
+
+/// Remembers what stands for an address.
+#[inline(always)]
+pub(crate) fn put_socket(key: &SocketKey, value: &SocketValue) -> bool {
+    SOCKETS.insert(key, value, ANY).is_ok()
+}
+
+/// What the agent knows of a link; index 0 holds the node's primary addresses.
+#[inline(always)]
+pub(crate) fn link(index: u32) -> Option<&'static LinkValue> {
+    // SAFETY: the agent replaces whole values, and old ones stay until the program ends.
+    unsafe { LINKS.get(index) }
+}
+
+/// Whether this is one of the node's addresses that serve node ports.
+#[inline(always)]
+pub(crate) fn is_node_addr(addr: &Addr) -> bool {
+    NODE_ADDRS.get_ptr(addr).is_some()
+}
+
+/// Whether this address belongs to a pod of the cluster.
+#[inline(always)]
+pub(crate) fn in_cluster(addr: &Addr) -> bool {
+    CLUSTER_CIDRS.get(Key::new(128, addr.0)).is_some()
+}
+
+/// Counts a packet of `bytes` bytes for a service port and its backend.
+#[inline(always)]
+pub(crate) fn count(service: u32, backend: u32, bytes: u32) {
+    if let Some(cell) = SERVICE_STATS.get_ptr_mut(service) {
+        add(cell, bytes);
+    }
+    if let Some(cell) = BACKEND_STATS.get_ptr_mut(backend) {
+        add(cell, bytes);
+    }
+}
+
+#[inline(always)]
+fn add(cell: *mut Traffic, bytes: u32) {
+    // SAFETY: the cell belongs to this CPU, and programs of one hook do not interrupt each other.
+    let cell = unsafe { &mut *cell };
+    cell.packets += 1;
+    cell.bytes += u64::from(bytes);
+}
+
+/// Counts an opened flow.
+#[inline(always)]
+pub(crate) fn count_connection(service: u32, backend: u32) {
+    for cell in [SERVICE_STATS.get_ptr_mut(service), BACKEND_STATS.get_ptr_mut(backend)] {
+        if let Some(cell) = cell {
+            // SAFETY: as in `add`.
+            unsafe { (*cell).connections += 1 };
+        }
+    }
+}
+
+/// Counts a packet that met a reason.
+#[inline(always)]
+pub(crate) fn count_reason(reason: Reason) {
+    if let Some(cell) = REASONS.get_ptr_mut(reason as u32) {
+        // SAFETY: as in `add`.
+        unsafe { *cell += 1 };
+    }
+}

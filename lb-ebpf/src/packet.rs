@@ -1,0 +1,238 @@
+//! Headers within bounds: the only code that touches packet memory.
+//!
+//! XDP and TC are one path over the [`Packet`] trait. Reading borrows the packet, whatever may
+//! move its memory borrows it mutably, so a stale header reference does not compile.
+#![expect(unsafe_code, reason = "packet memory is bounds-checked here, once")]
+
+use aya_ebpf::bindings::{__sk_buff, xdp_md};
+use aya_ebpf::helpers;
+use core::ffi::c_void;
+use lb_common::algo::checksum;
+use lb_common::verdict::Reason;
+
+/// Where the checksum of a TCP or UDP header lies and how it changes.
+pub(crate) struct ChecksumChange {
+    /// Offset of the field from the start of the frame, in bytes.
+    pub(crate) at: usize,
+    /// Difference by the addresses of the pseudo-header.
+    pub(crate) addr_diff: u16,
+    /// Difference by the ports.
+    pub(crate) port_diff: u16,
+    /// UDP: an absent checksum stays absent.
+    pub(crate) udp: bool,
+    /// The pseudo-header is IPv6's: no IP header checksum makes up for changed addresses.
+    pub(crate) v6: bool,
+}
+
+/// A frame in the kernel's hands.
+pub(crate) trait Packet {
+    /// Address of its first byte.
+    fn start(&self) -> usize;
+    /// Address behind its last directly readable byte.
+    fn end(&self) -> usize;
+    /// Length of the frame in bytes.
+    fn len(&self) -> u32;
+    /// Index of the link that it came in by, or leaves by.
+    fn link(&self) -> u32;
+    /// The context for helper calls.
+    fn context(&self) -> *mut c_void;
+    /// Makes the first `len` bytes directly readable, if the frame has them.
+    fn pull(&mut self, len: u32);
+    /// Changes the checksum of the transport header.
+    fn change_checksum(&mut self, change: &ChecksumChange) -> Result<(), Reason>;
+    /// Makes the frame `len` bytes long.
+    fn resize(&mut self, len: u32) -> Result<(), Reason>;
+
+    /// The header `T` at `offset`, if the frame holds it whole.
+    #[inline(always)]
+    fn header<T: bytemuck::Pod>(&self, offset: usize) -> Option<&T> {
+        let at = within::<T>(self.start(), self.end(), offset)?;
+        // SAFETY: `within` has shown that `size_of::<T>()` bytes are inside; frames and
+        // offsets are even, and T has an alignment of 2 at most.
+        Some(unsafe { &*at })
+    }
+
+    /// The same for writing.
+    #[inline(always)]
+    fn header_mut<T: bytemuck::Pod>(&mut self, offset: usize) -> Option<&mut T> {
+        let at = within::<T>(self.start(), self.end(), offset)?;
+        // SAFETY: as in `header`; the borrow of `self` keeps this the only reference.
+        Some(unsafe { &mut *at })
+    }
+}
+
+#[inline(always)]
+fn within<T>(start: usize, end: usize, offset: usize) -> Option<*mut T> {
+    const { assert!(align_of::<T>() <= 2) };
+    let at = opaque(start + offset);
+    (at + size_of::<T>() <= end).then_some(at as *mut T)
+}
+
+/// Hides how `at` was computed, so that the compiler cannot compute it anew after the bounds
+/// check: the verifier ties a check to the very register that was compared. The move is there
+/// because the kernel refuses two line records for one instruction.
+#[inline(always)]
+fn opaque(mut at: usize) -> usize {
+    // SAFETY: moves a register to itself.
+    unsafe { core::arch::asm!("{0} = {0}", inout(reg) at, options(pure, nomem, nostack)) };
+    at
+}
+
+/// A frame in the XDP hook.
+pub(crate) struct XdpFrame(*mut xdp_md);
+
+impl XdpFrame {
+    /// The frame of a context that the kernel passed to an XDP program.
+    #[inline(always)]
+    pub(crate) fn new(ctx: *mut xdp_md) -> Self {
+        Self(ctx)
+    }
+}
+
+impl Packet for XdpFrame {
+    #[inline(always)]
+    fn start(&self) -> usize {
+        // SAFETY: the kernel's context is valid while the program runs.
+        unsafe { (*self.0).data as usize }
+    }
+
+    #[inline(always)]
+    fn end(&self) -> usize {
+        // SAFETY: as in `start`.
+        unsafe { (*self.0).data_end as usize }
+    }
+
+    #[inline(always)]
+    fn len(&self) -> u32 {
+        // Opaque, lest the compiler mixes the subtraction of pointers with other arithmetic.
+        opaque(self.end() - self.start()) as u32
+    }
+
+    #[inline(always)]
+    fn link(&self) -> u32 {
+        // SAFETY: as in `start`.
+        unsafe { (*self.0).ingress_ifindex }
+    }
+
+    #[inline(always)]
+    fn context(&self) -> *mut c_void {
+        self.0.cast()
+    }
+
+    /// XDP frames begin with all their headers.
+    #[inline(always)]
+    fn pull(&mut self, _len: u32) {}
+
+    #[inline(always)]
+    fn change_checksum(&mut self, change: &ChecksumChange) -> Result<(), Reason> {
+        let field = self.header_mut::<[u8; 2]>(change.at).ok_or(Reason::Rewrite)?;
+        let diff = checksum::add(change.addr_diff, change.port_diff);
+        *field = if change.udp {
+            checksum::update_udp(*field, diff)
+        } else {
+            checksum::update(*field, diff)
+        };
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn resize(&mut self, len: u32) -> Result<(), Reason> {
+        let delta = len as i32 - self.len() as i32;
+        // SAFETY: the context is valid; the helper checks the length.
+        let result = unsafe { helpers::bpf_xdp_adjust_tail(self.0, delta) };
+        if result == 0 { Ok(()) } else { Err(Reason::Rewrite) }
+    }
+}
+
+/// A frame in a TC hook.
+pub(crate) struct TcFrame(*mut __sk_buff);
+
+impl TcFrame {
+    /// The frame of a context that the kernel passed to a TC program.
+    #[inline(always)]
+    pub(crate) fn new(ctx: *mut __sk_buff) -> Self {
+        Self(ctx)
+    }
+
+    /// Tells the kernel about a changed checksum. Helpers know whether the frame holds a finished
+    /// checksum or only the pseudo-header's part, which a device completes later; direct writes
+    /// cannot know.
+    #[inline(always)]
+    fn replace(&mut self, at: usize, diff: u16, flags: u64) -> bool {
+        // SAFETY: the context is valid; the helper checks the offset. Size 0 in the flags makes
+        // the fourth argument a difference.
+        let result =
+            unsafe { helpers::bpf_l4_csum_replace(self.0, at as u32, 0, u64::from(diff), flags) };
+        result == 0
+    }
+}
+
+impl Packet for TcFrame {
+    #[inline(always)]
+    fn start(&self) -> usize {
+        // SAFETY: the kernel's context is valid while the program runs.
+        unsafe { (*self.0).data as usize }
+    }
+
+    #[inline(always)]
+    fn end(&self) -> usize {
+        // SAFETY: as in `start`.
+        unsafe { (*self.0).data_end as usize }
+    }
+
+    #[inline(always)]
+    fn len(&self) -> u32 {
+        // SAFETY: as in `start`.
+        unsafe { (*self.0).len }
+    }
+
+    #[inline(always)]
+    fn link(&self) -> u32 {
+        // SAFETY: as in `start`.
+        unsafe { (*self.0).ifindex }
+    }
+
+    #[inline(always)]
+    fn context(&self) -> *mut c_void {
+        self.0.cast()
+    }
+
+    #[inline(always)]
+    fn pull(&mut self, len: u32) {
+        if opaque(self.end() - self.start()) < len as usize && self.len() >= len {
+            // A failure leaves the frame as it was, and the bounds checks refuse it.
+            // SAFETY: the context is valid; the helper checks the length.
+            let _ = unsafe { helpers::bpf_skb_pull_data(self.0, len) };
+        }
+    }
+
+    #[inline(always)]
+    fn change_checksum(&mut self, change: &ChecksumChange) -> Result<(), Reason> {
+        const PSEUDO_HEADER: u64 = 1 << 4;
+        const MARK_MANGLED_0: u64 = 1 << 5;
+        const IPV6: u64 = 1 << 7;
+        let udp = if change.udp { MARK_MANGLED_0 } else { 0 };
+        // Without the IPv6 flag the kernel adjusts a device's sum over the whole packet although
+        // nothing changed in sum (net/core/utils.c, inet_proto_csum_replace_by_diff). Kernels
+        // before 6.16 refuse the flag, and have no better way.
+        let flags = udp | PSEUDO_HEADER;
+        let done = if change.v6 {
+            self.replace(change.at, change.addr_diff, flags | IPV6)
+                || self.replace(change.at, change.addr_diff, flags)
+        } else {
+            self.replace(change.at, change.addr_diff, flags)
+        };
+        if done && self.replace(change.at, change.port_diff, udp) {
+            Ok(())
+        } else {
+            Err(Reason::Rewrite)
+        }
+    }
+
+    #[inline(always)]
+    fn resize(&mut self, len: u32) -> Result<(), Reason> {
+        // SAFETY: the context is valid; the helper checks the length.
+        let result = unsafe { helpers::bpf_skb_change_tail(self.0, len, 0) };
+        if result == 0 { Ok(()) } else { Err(Reason::Rewrite) }
+    }
+}

@@ -1,0 +1,79 @@
+//! Frontend to backend, for a new flow: session affinity, else a slot.
+//!
+//! Before: `lookup`. After: `nat`. Which backends may be chosen at all was decided when the slots
+//! were written.
+
+use crate::{kernel, maps};
+use lb_common::algo::hash;
+use lb_common::layout::affinity::{AffinityKey, AffinityValue};
+use lb_common::layout::backend::BackendValue;
+use lb_common::layout::frontend::{Choice, FrontendValue};
+use lb_common::verdict::Reason;
+use lb_common::wire::Addr;
+
+/// The id that no backend has.
+pub(crate) const NONE: u32 = 0;
+
+/// Why nobody can be chosen, if that is so.
+#[inline(always)]
+pub(crate) fn nobody(choice: &Choice) -> Option<Reason> {
+    if choice.len != 0 {
+        return None;
+    }
+    let drop = choice.flags & Choice::DROP != 0;
+    Some(if drop { Reason::NoLocalEndpoint } else { Reason::NoEndpoint })
+}
+
+/// Chooses a backend for `client` from a range that is not empty: its id, or 0 if the range was
+/// given back meanwhile. `hash` spreads clients without affinity.
+#[inline(never)]
+pub(crate) fn backend(
+    frontend: &'static FrontendValue,
+    choice: &'static Choice,
+    client: &Addr,
+    hash: u32,
+) -> u32 {
+    if frontend.affinity == 0 {
+        return by_slot(frontend, choice, hash);
+    }
+    let key = AffinityKey { client: *client, affinity: frontend.affinity, zero: [0; 4] };
+    let id = match remembered(frontend, choice, &key) {
+        Some(id) => id,
+        None => by_slot(frontend, choice, hash),
+    };
+    if let Some(backend) = maps::backend(id) {
+        let generation = backend.generation;
+        let seen = kernel::jiffies();
+        maps::put_affinity(&key, &AffinityValue { backend: id, generation, seen });
+    }
+    id
+}
+
+#[inline(always)]
+fn by_slot(frontend: &FrontendValue, choice: &Choice, hash: u32) -> u32 {
+    let index = choice.base.wrapping_add(hash::place(hash, choice.len));
+    let Some(id) = maps::slot(index) else { return NONE };
+    // A range that was given back and written anew between two of our reads is noticed here.
+    match maps::backend(id) {
+        Some(backend) if backend.service == frontend.service => id,
+        _ => NONE,
+    }
+}
+
+/// The backend that the client had last, if it came back in time and may still be chosen.
+#[inline(always)]
+fn remembered(frontend: &FrontendValue, choice: &Choice, key: &AffinityKey) -> Option<u32> {
+    let last = maps::affinity(key)?;
+    let silent = kernel::jiffies().wrapping_sub(last.seen);
+    if silent > frontend.affinity_timeout_s.wrapping_mul(maps::hz()) {
+        return None;
+    }
+    let id = last.backend;
+    let backend = maps::backend(id)?;
+    let local = choice.flags & Choice::LOCAL != 0;
+    let set = if local { BackendValue::IN_LOCAL_SET } else { BackendValue::IN_CLUSTER_SET };
+    let usable = backend.generation == last.generation
+        && backend.service == frontend.service
+        && backend.flags & set != 0;
+    usable.then_some(id)
+}

@@ -1,0 +1,142 @@
+//! Programs into the kernel: the embedded object, its constants, its maps private or pinned.
+
+use anyhow::{Context as _, Result, anyhow};
+use aya::programs::{CgroupSockAddr, Program, SchedClassifier, Xdp};
+use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
+use lb_common::layout::{capacity, name};
+use std::path::Path;
+
+/// The BPF object that the build script made.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/lb"));
+
+/// XDP on uplinks.
+pub const XDP: &str = "lb_xdp";
+/// TC ingress on every link that we serve.
+pub const TC_INGRESS: &str = "lb_tc_ingress";
+/// TC egress on the same links.
+pub const TC_EGRESS: &str = "lb_tc_egress";
+/// Socket-address programs, in the order in which they are attached: those that translate back
+/// come first, so no socket is ever translated forth only.
+pub const CGROUP: [&str; 8] = [
+    "lb_getpeername4",
+    "lb_getpeername6",
+    "lb_recvmsg4",
+    "lb_recvmsg6",
+    "lb_sendmsg4",
+    "lb_sendmsg6",
+    "lb_connect4",
+    "lb_connect6",
+];
+
+/// Constants of the programs, fixed when they are loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Constants {
+    /// Jiffies a second.
+    pub hz: u32,
+    /// Makes flow hashes this node's own.
+    pub hash_seed: u64,
+    /// Cookie of the network namespace whose sockets are translated; 0: all.
+    pub netns_cookie: u64,
+}
+
+/// How many entries the maps hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacities {
+    /// Halves of flows.
+    pub conntrack: u32,
+    /// Frontends.
+    pub frontends: u32,
+    /// Slots.
+    pub slots: u32,
+    /// Backends.
+    pub backends: u32,
+    /// Service ports.
+    pub services: u32,
+}
+
+impl Default for Capacities {
+    fn default() -> Self {
+        Self {
+            conntrack: capacity::CONNTRACK,
+            frontends: capacity::FRONTENDS,
+            slots: capacity::SLOTS,
+            backends: capacity::BACKENDS,
+            services: capacity::SERVICES,
+        }
+    }
+}
+
+/// Loads the object; no program is in the kernel yet. With `pins`, maps that are pinned there are
+/// taken over and others are made and pinned; without, all maps are private.
+///
+/// # Errors
+/// The kernel refused a map, or a pinned map has another shape.
+pub fn load(constants: &Constants, capacities: &Capacities, pins: Option<&Path>) -> Result<Ebpf> {
+    let mut loader = EbpfLoader::new();
+    loader
+        .verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS)
+        .override_global("HZ", &constants.hz, true)
+        .override_global("HASH_SEED", &constants.hash_seed, true)
+        .override_global("NETNS_COOKIE", &constants.netns_cookie, true)
+        .map_max_entries(name::CONNTRACK, capacities.conntrack)
+        .map_max_entries(name::FRONTENDS, capacities.frontends)
+        .map_max_entries(name::SLOTS, capacities.slots)
+        .map_max_entries(name::BACKENDS, capacities.backends)
+        .map_max_entries(name::BACKEND_STATS, capacities.backends)
+        .map_max_entries(name::SERVICES, capacities.services)
+        .map_max_entries(name::SERVICE_STATS, capacities.services);
+    if let Some(folder) = pins {
+        for map in name::ALL {
+            loader.map_pin_path(map, folder.join(map));
+        }
+    }
+    loader.load(OBJECT).context("loading the BPF object (`lb-agent check` says what the kernel has)")
+}
+
+/// Sends one program to the kernel.
+///
+/// # Errors
+/// The verifier refused it; the message ends with its telling lines.
+pub fn into_kernel<'a>(ebpf: &'a mut Ebpf, program: &str) -> Result<&'a mut Program> {
+    let found = ebpf.program_mut(program).ok_or_else(|| anyhow!("no program {program} in the object"))?;
+    match found {
+        Program::Xdp(xdp) => xdp.load(),
+        Program::SchedClassifier(tc) => tc.load(),
+        Program::CgroupSockAddr(cgroup) => cgroup.load(),
+        other => return Err(anyhow!("program {program} has the unexpected type {:?}", other.prog_type())),
+    }
+    .map_err(|error| anyhow!("{}", telling(&format!("{:#}", anyhow::Error::from(error)))))
+    .with_context(|| format!("loading program {program}"))?;
+    Ok(found)
+}
+
+/// The last lines of a verifier log: what it objected to.
+fn telling(message: &str) -> String {
+    const LINES: usize = 25;
+    let lines: Vec<&str> = message.lines().collect();
+    lines.get(lines.len().saturating_sub(LINES)..).unwrap_or(&lines).join("\n")
+}
+
+/// The XDP program, once loaded.
+///
+/// # Errors
+/// It is not in the object.
+pub fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
+    Ok(ebpf.program_mut(XDP).context("no XDP program in the object")?.try_into()?)
+}
+
+/// A TC program, once loaded.
+///
+/// # Errors
+/// It is not in the object.
+pub fn tc<'a>(ebpf: &'a mut Ebpf, program: &str) -> Result<&'a mut SchedClassifier> {
+    Ok(ebpf.program_mut(program).context("no such TC program in the object")?.try_into()?)
+}
+
+/// A socket-address program, once loaded.
+///
+/// # Errors
+/// It is not in the object.
+pub fn cgroup<'a>(ebpf: &'a mut Ebpf, program: &str) -> Result<&'a mut CgroupSockAddr> {
+    Ok(ebpf.program_mut(program).context("no such cgroup program in the object")?.try_into()?)
+}

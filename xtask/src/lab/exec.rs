@@ -1,0 +1,56 @@
+//! `xtask lab exec`: the way of every program into its host.
+//!
+//! Joins the cgroup and the namespace, then becomes the program: it is in place before it opens a
+//! socket, and no code runs between fork and exec.
+
+use super::{cgroup, netns};
+use anyhow::{Context, Result, bail};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::{Pid, getppid};
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Where to go and what to become.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Namespace to enter
+    #[arg(long)]
+    pub netns: PathBuf,
+    /// Control group to join
+    #[arg(long)]
+    pub cgroup: PathBuf,
+    /// The process to die with
+    #[arg(long)]
+    pub parent: i32,
+    /// Program and arguments
+    #[arg(last = true, required = true)]
+    pub program: Vec<OsString>,
+}
+
+/// Comes back only if something fails.
+pub fn run(options: &Options) -> Result<()> {
+    die_with(Pid::from_raw(options.parent))?;
+    cgroup::join(&options.cgroup)?;
+    netns::enter(&options.netns)?;
+    let Some((program, arguments)) = options.program.split_first() else {
+        bail!("no program given");
+    };
+    let error = Command::new(program).args(arguments).exec();
+    Err(error).with_context(|| format!("starting {}", program.display()))
+}
+
+/// The lab may be killed, and then nobody else would end this process.
+fn die_with(parent: Pid) -> Result<()> {
+    set_pdeathsig(Signal::SIGKILL).context("binding this process to its lab")?;
+    // It may have died before; then the kernel has given this process another parent.
+    if getppid() != parent {
+        bail!("the lab {parent} is gone");
+    }
+    // Signals blocked by whoever started the lab are not the program's business.
+    SigSet::empty()
+        .thread_set_mask()
+        .context("unblocking signals")
+}

@@ -1,0 +1,289 @@
+//! `xtask lab connect`: many short connections, and who answered them.
+
+use super::{Info, http, print, runtime};
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// The largest UDP payload.
+const BUFFER: usize = 65_536;
+
+/// What to connect to, how often and how.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Address and port
+    #[arg(long)]
+    pub to: SocketAddr,
+    /// How many connections
+    #[arg(long, default_value_t = 1)]
+    pub count: u32,
+    /// How many at a time
+    #[arg(long, default_value_t = 1)]
+    pub parallel: u32,
+    /// UDP from a connected socket
+    #[arg(long)]
+    pub udp: bool,
+    /// UDP from a socket that is not connected
+    #[arg(long)]
+    pub datagram: bool,
+    /// Bytes of a UDP payload
+    #[arg(long, default_value_t = 32)]
+    pub size: usize,
+    /// Own address
+    #[arg(long)]
+    pub from: Option<IpAddr>,
+    /// Own port, every time
+    #[arg(long)]
+    pub from_port: Option<u16>,
+    /// Milliseconds that one answer may take
+    #[arg(long, default_value_t = 2000)]
+    pub timeout_ms: u64,
+}
+
+impl Options {
+    /// One TCP connection.
+    pub fn to(to: SocketAddr) -> Self {
+        Self {
+            to,
+            count: 1,
+            parallel: 1,
+            udp: false,
+            datagram: false,
+            size: 32,
+            from: None,
+            from_port: None,
+            timeout_ms: 2000,
+        }
+    }
+
+    /// How many connections.
+    #[must_use]
+    pub fn count(self, count: u32) -> Self {
+        Self { count, ..self }
+    }
+
+    pub(super) fn arguments(&self) -> Vec<String> {
+        let Self {
+            to,
+            count,
+            parallel,
+            size,
+            timeout_ms,
+            ..
+        } = self;
+        let mut arguments = vec![
+            format!("--to={to}"),
+            format!("--count={count}"),
+            format!("--parallel={parallel}"),
+            format!("--size={size}"),
+            format!("--timeout-ms={timeout_ms}"),
+        ];
+        arguments.extend(self.udp.then(|| "--udp".to_owned()));
+        arguments.extend(self.datagram.then(|| "--datagram".to_owned()));
+        arguments.extend(self.from.map(|from| format!("--from={from}")));
+        arguments.extend(self.from_port.map(|port| format!("--from-port={port}")));
+        arguments
+    }
+
+    /// Where to bind to, if it matters.
+    fn own(&self) -> Option<SocketAddr> {
+        let any: IpAddr = match self.to {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let asked = self.from.is_some() || self.from_port.is_some();
+        asked.then(|| SocketAddr::new(self.from.unwrap_or(any), self.from_port.unwrap_or(0)))
+    }
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Answers by the server's name.
+    pub replies: BTreeMap<String, u32>,
+    /// Failures by kind, in the words of `std::io::ErrorKind`.
+    pub errors: BTreeMap<String, u32>,
+    /// Where the servers saw this client.
+    pub seen_as: BTreeSet<IpAddr>,
+    /// Microseconds that half of the answers took at most, connecting included.
+    pub median_us: u32,
+    /// The same for 99 of 100.
+    pub p99_us: u32,
+    /// The same for all.
+    pub max_us: u32,
+}
+
+impl Report {
+    /// Answers of all servers.
+    pub fn replies_len(&self) -> u32 {
+        self.replies.values().sum()
+    }
+
+    /// The only server that answered, if there was one and nothing failed.
+    pub fn only(&self) -> Option<&str> {
+        match self.replies.keys().collect::<Vec<_>>().as_slice() {
+            [name] if self.errors.is_empty() => Some(name),
+            _ => None,
+        }
+    }
+
+    fn add(&mut self, answer: io::Result<Info>) {
+        match answer {
+            Ok(info) => {
+                *self.replies.entry(info.name).or_default() += 1;
+                self.seen_as.insert(info.client.ip());
+            }
+            Err(error) => *self.errors.entry(error.kind().to_string()).or_default() += 1,
+        }
+    }
+
+    fn time(&mut self, mut times: Vec<u32>) {
+        times.sort_unstable();
+        let at = |percent: usize| times.get((times.len().max(1) - 1) * percent / 100).copied();
+        self.median_us = at(50).unwrap_or(0);
+        self.p99_us = at(99).unwrap_or(0);
+        self.max_us = at(100).unwrap_or(0);
+    }
+}
+
+/// Connects, and prints the report.
+pub fn run(options: &Options) -> Result<()> {
+    print(&runtime()?.block_on(all(options))?)
+}
+
+async fn all(options: &Options) -> Result<Report> {
+    let mut report = Report::default();
+    let mut times = Vec::new();
+    let mut under_way = JoinSet::new();
+    let mut left = options.count;
+    loop {
+        while left > 0 && under_way.len() < options.parallel as usize {
+            under_way.spawn(timed(options.clone()));
+            left -= 1;
+        }
+        let Some(done) = under_way.join_next().await else {
+            break;
+        };
+        let (answer, elapsed) = done.context("waiting for a connection")?;
+        if answer.is_ok() {
+            times.push(u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX));
+        }
+        report.add(answer);
+    }
+    report.time(times);
+    Ok(report)
+}
+
+async fn timed(options: Options) -> (io::Result<Info>, Duration) {
+    let started = Instant::now();
+    let patience = Duration::from_millis(options.timeout_ms);
+    let answer = timeout(patience, one(&options)).await;
+    (
+        answer.unwrap_or_else(|late| Err(late.into())),
+        started.elapsed(),
+    )
+}
+
+async fn one(options: &Options) -> io::Result<Info> {
+    if options.udp || options.datagram {
+        return datagram(options).await;
+    }
+    http::Connection::new(dial(options).await?).info().await
+}
+
+async fn dial(options: &Options) -> io::Result<TcpStream> {
+    let Some(own) = options.own() else {
+        return TcpStream::connect(options.to).await;
+    };
+    let socket = if own.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.set_reuseaddr(true)?;
+    // Closed by a reset: a fixed port must be free again for the next connection.
+    socket.set_zero_linger()?;
+    socket.bind(own)?;
+    socket.connect(options.to).await
+}
+
+async fn datagram(options: &Options) -> io::Result<Info> {
+    let any = if options.to.is_ipv4() {
+        "0.0.0.0:0"
+    } else {
+        "[::]:0"
+    };
+    let socket = match options.own() {
+        Some(own) => UdpSocket::bind(own).await?,
+        None => UdpSocket::bind(any).await?,
+    };
+    let payload = vec![b'x'; options.size];
+    let mut buffer = vec![0; BUFFER];
+    let (len, from) = if options.datagram {
+        socket.send_to(&payload, options.to).await?;
+        socket.recv_from(&mut buffer).await?
+    } else {
+        socket.connect(options.to).await?;
+        socket.send(&payload).await?;
+        (socket.recv(&mut buffer).await?, options.to)
+    };
+    if from != options.to {
+        return Err(io::Error::new(
+            io::ErrorKind::AddrNotAvailable,
+            "answered by another address",
+        ));
+    }
+    echoed(buffer.get(..len).unwrap_or_default(), &payload)
+}
+
+/// The server's first line, if what it was sent follows.
+fn echoed(answer: &[u8], payload: &[u8]) -> io::Result<Info> {
+    let mut parts = answer.splitn(2, |byte| *byte == b'\n');
+    let (Some(line), Some(echo)) = (parts.next(), parts.next()) else {
+        return Err(io::ErrorKind::InvalidData.into());
+    };
+    if echo != payload {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    Ok(serde_json::from_slice(line)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_by_rank() {
+        let mut report = Report::default();
+        report.time((1..=1000).rev().collect());
+        assert_eq!(
+            (report.median_us, report.p99_us, report.max_us),
+            (500, 990, 1000)
+        );
+        report.time(Vec::new());
+        assert_eq!(report.max_us, 0);
+    }
+
+    #[test]
+    fn only_one_server_without_a_failure_is_the_only_one() {
+        let mut report = Report::default();
+        report.replies.insert("kubia-1".into(), 3);
+        assert_eq!(report.only(), Some("kubia-1"));
+        report.errors.insert("timed out".into(), 1);
+        assert_eq!(report.only(), None);
+    }
+
+    #[test]
+    fn a_changed_payload_is_an_error() {
+        let line = br#"{"name":"a","client":"192.0.2.1:1","local":"192.0.2.2:2"}"#;
+        let answer = [line.as_slice(), b"\nxyz"].concat();
+        assert_eq!(echoed(&answer, b"xyz").unwrap().name, "a");
+        assert!(echoed(&answer, b"xxz").is_err());
+    }
+}

@@ -1,0 +1,87 @@
+//! Where the source, the tools and the built programs are.
+
+use anyhow::{Context, Result};
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The folder of the workspace's `Cargo.toml`.
+pub fn root() -> &'static Path {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own)
+}
+
+/// Where `setup` installs. Always inside the workspace, also when `CARGO_TARGET_DIR` points
+/// elsewhere, because `.cargo/config.toml` names the linker by this path.
+pub fn tools() -> PathBuf {
+    root().join("target/tools")
+}
+
+/// A tool that `setup` installed.
+pub fn tool(name: &str) -> PathBuf {
+    tools().join("bin").join(name)
+}
+
+/// The cargo that started this program, at the workspace's root.
+pub fn cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root());
+    cargo
+}
+
+/// This program's own file, also after a build has replaced it.
+pub fn own_program() -> Result<PathBuf> {
+    let program = env::current_exe().context("finding this program's own file")?;
+    Ok(without_deleted(program))
+}
+
+/// The kernel marks the path of a running program whose file was replaced.
+fn without_deleted(program: PathBuf) -> PathBuf {
+    let text = program
+        .to_str()
+        .and_then(|text| text.strip_suffix(" (deleted)"));
+    text.map(PathBuf::from).unwrap_or(program)
+}
+
+/// Where cargo puts the programs it builds with this program's profile: beside this one, or one
+/// above if this is a test.
+pub fn programs() -> Result<PathBuf> {
+    let own = own_program()?;
+    let folder = own.parent().context("this program has no folder")?;
+    let above = folder.parent().filter(|_| folder.ends_with("deps"));
+    Ok(above.unwrap_or(folder).to_path_buf())
+}
+
+/// The folder of the programs of `release` or else of this program's own profile.
+pub fn programs_of(release: bool) -> Result<PathBuf> {
+    let own = programs()?;
+    Ok(if release {
+        own.with_file_name("release")
+    } else {
+        own
+    })
+}
+
+/// `PATH`, to be handed through programs that would replace it.
+pub fn search_path() -> OsString {
+    env::var_os("PATH").unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replaced_program_is_found_by_its_path() {
+        let running = PathBuf::from("/target/debug/xtask (deleted)");
+        assert_eq!(without_deleted(running), Path::new("/target/debug/xtask"));
+        let still_there = PathBuf::from("/target/debug/xtask");
+        assert_eq!(without_deleted(still_there.clone()), still_there);
+    }
+
+    #[test]
+    fn a_test_finds_the_programs_above_its_own_folder() {
+        assert!(!programs().unwrap().ends_with("deps"));
+    }
+}
