@@ -11,7 +11,7 @@ use lb_common::wire::{Addr, IpProto, Port};
 
 /// Where a client is.
 pub(crate) struct Client {
-    /// A pod of the cluster.
+    /// A pod of the cluster: by its link, or by its address.
     pub(crate) inside: bool,
     /// Its answers need not leave this node to reach it: it is a pod behind one of our links.
     pub(crate) on_this_node: bool,
@@ -21,7 +21,7 @@ pub(crate) struct Client {
 #[inline(never)]
 pub(crate) fn client(link: u32, src: &Addr) -> Client {
     let on_this_node = maps::link(link).is_some_and(|link| link.kind == LinkValue::POD);
-    Client { inside: maps::in_cluster(src), on_this_node }
+    Client { inside: on_this_node || maps::in_cluster(src), on_this_node }
 }
 
 /// The frontend that a new flow is aimed at.

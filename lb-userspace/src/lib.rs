@@ -1,8 +1,19 @@
 //! The agent and its command line, in the order in which an object becomes a packet.
+//!
+//! A module may use the ones above it, never the ones below; `cargo xtask tidy` checks it. Only
+//! `agent` and `cli` join stages.
 
 /// What the agent knows: plain values.
 pub mod model;
-/// Objects to model, from manifests.
+/// Objects to model, from manifests; links and addresses of the node.
 pub mod source;
-/// Tables into the kernel.
+/// Model to plan: what every Service means on this node. Pure.
+pub mod compile;
+/// Plans to tables, tables to edits. Pure.
+pub mod reconcile;
+/// Tables into the kernel, programs onto links.
 pub mod bpf;
+
+
+
+

@@ -6,6 +6,8 @@
 
 /// `cargo xtask build`.
 pub mod build;
+/// `cargo xtask demo`.
+pub mod demo;
 /// Networks of namespaces.
 pub mod lab;
 /// How a task becomes root.

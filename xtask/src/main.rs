@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-use xtask::{build, lab, run, setup, test, tidy};
+use xtask::{build, demo, lab, run, setup, test, tidy};
 
 /// Everything a person types to work on lb
 #[derive(Parser)]
@@ -21,6 +21,8 @@ enum Task {
     Build(build::Options),
     /// Build, and start the agent as root: cargo xtask run -- run --node NAME ...
     Run(run::Options),
+    /// Build, and watch Services at work on a network of namespaces
+    Demo(demo::Options),
     /// Check that the source keeps its shape
     Tidy(tidy::Options),
     /// Run all that CI runs
@@ -45,6 +47,7 @@ fn start(task: Task) -> Result<()> {
         Task::Setup(options) => setup::run(&options),
         Task::Build(options) => build::run(&options),
         Task::Run(options) => run::run(&options),
+        Task::Demo(options) => demo::run(&options),
         Task::Tidy(options) => tidy::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Lab(options) => lab::cli::run(&options),

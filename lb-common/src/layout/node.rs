@@ -70,7 +70,7 @@ pub struct CidrKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Clock {
-    /// The kernel's 64-bit jiffies at one moment.
+    /// Low half of the kernel's jiffies at one moment.
     pub jiffies: u64,
     /// `CLOCK_MONOTONIC` at the same moment, in nanoseconds.
     pub monotonic_ns: u64,

@@ -28,8 +28,8 @@ pub struct ServiceValue {
     pub kind: u8,
     /// Bits: [`ServiceValue::EXTERNAL_LOCAL`] and its kin.
     pub flags: u8,
-    /// Always zero.
-    pub zero: u8,
+    /// Address family: 4 or 6.
+    pub family: u8,
 }
 
 impl ServiceValue {

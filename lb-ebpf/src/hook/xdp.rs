@@ -1,7 +1,7 @@
 //! XDP on uplinks. Takes what it can finish; leaves the rest to TC, untouched.
 
 use super::{answered, count, flow};
-use crate::finish;
+use crate::{finish, kernel};
 use crate::forward::{self, Verdict, XdpPlan};
 use crate::packet::{Packet, XdpFrame};
 use crate::parse::{Seen, Stop, parse};
@@ -17,6 +17,12 @@ pub(crate) fn lb_xdp(ctx: XdpContext) -> u32 {
     let link = packet.link();
     let outcome = ingress(&mut packet);
     finish::xdp(link, outcome)
+}
+
+/// The kernel's clock, for the agent: programs note times in jiffies, which nothing else tells.
+#[xdp]
+pub(crate) fn lb_jiffies(_: XdpContext) -> u32 {
+    kernel::jiffies()
 }
 
 #[inline(always)]

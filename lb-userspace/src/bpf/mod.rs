@@ -6,6 +6,8 @@
 mod raw;
 /// Programs into the kernel.
 pub mod loader;
+/// Typed access to the maps.
+pub mod maps;
 /// Packets through loaded programs, without a network.
 pub mod test_run;
 

@@ -24,7 +24,7 @@ pub struct Options {
     pub cgroup: PathBuf,
     /// The process to die with
     #[arg(long)]
-    pub parent: i32,
+    pub parent: Option<i32>,
     /// Program and arguments
     #[arg(last = true, required = true)]
     pub program: Vec<OsString>,
@@ -32,7 +32,9 @@ pub struct Options {
 
 /// Comes back only if something fails.
 pub fn run(options: &Options) -> Result<()> {
-    die_with(Pid::from_raw(options.parent))?;
+    if let Some(parent) = options.parent {
+        die_with(Pid::from_raw(parent))?;
+    }
     cgroup::join(&options.cgroup)?;
     netns::enter(&options.netns)?;
     let Some((program, arguments)) = options.program.split_first() else {

@@ -19,6 +19,8 @@
 //! # }
 //! ```
 
+/// The agent on a node.
+pub mod agent;
 /// Folders for pinned BPF objects.
 mod bpffs;
 /// Control groups.

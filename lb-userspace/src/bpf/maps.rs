@@ -1,0 +1,324 @@
+//! Typed access to the maps: what the agent writes, what it and `lbctl` read.
+//!
+//! The maps are those of a loaded object, or the pinned ones of whatever agent ran last.
+
+use super::Raw;
+use crate::reconcile::{Edit, Tables};
+use anyhow::{Context as _, Result, anyhow};
+use aya::Ebpf;
+use aya::maps::lpm_trie::Key;
+use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray};
+use lb_common::flow::FlowKey;
+use lb_common::layout::affinity::{AffinityKey, AffinityValue};
+use lb_common::layout::backend::BackendValue;
+use lb_common::layout::conntrack::FlowValue;
+use lb_common::layout::counter::Traffic;
+use lb_common::layout::frontend::{Choice, FrontendKey, FrontendValue};
+use lb_common::layout::name;
+use lb_common::layout::node::{CidrKey, Clock, LinkValue};
+use lb_common::layout::service::ServiceValue;
+use lb_common::layout::socket::{SocketKey, SocketValue};
+use lb_common::verdict::Reason;
+use lb_common::wire::Addr;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+type Hash<K, V> = HashMap<MapData, Raw<K>, Raw<V>>;
+
+/// All maps of a datapath.
+pub struct Maps {
+    conntrack: Hash<FlowKey, FlowValue>,
+    frontends: Hash<FrontendKey, FrontendValue>,
+    slots: Array<MapData, u32>,
+    backends: Array<MapData, Raw<BackendValue>>,
+    affinity: Hash<AffinityKey, AffinityValue>,
+    sockets: Hash<SocketKey, SocketValue>,
+    links: HashMap<MapData, u32, Raw<LinkValue>>,
+    node_addrs: HashMap<MapData, Raw<Addr>, u32>,
+    cidrs: LpmTrie<MapData, [u8; 16], u32>,
+    clock: Array<MapData, Raw<Clock>>,
+    services: HashMap<MapData, u32, Raw<ServiceValue>>,
+    service_stats: PerCpuArray<MapData, Raw<Traffic>>,
+    backend_stats: PerCpuArray<MapData, Raw<Traffic>>,
+    reasons: PerCpuArray<MapData, u64>,
+}
+
+impl Maps {
+    /// The maps of a loaded object.
+    ///
+    /// # Errors
+    /// A map is missing or has another shape.
+    pub fn take(ebpf: &mut Ebpf) -> Result<Self> {
+        Self::from(|map| ebpf.take_map(map).ok_or_else(|| anyhow!("not in the object")))
+    }
+
+    /// The maps that are pinned in `folder`.
+    ///
+    /// # Errors
+    /// Nothing is pinned there, or it may not be read, or it has another shape.
+    pub fn open(folder: &Path) -> Result<Self> {
+        Self::from(|map| {
+            let data = MapData::from_pin(folder.join(map))?;
+            Ok(Map::from_map_data(data)?)
+        })
+    }
+
+    fn from(mut map: impl FnMut(&str) -> Result<Map>) -> Result<Self> {
+        let mut get = |name: &str| map(name).with_context(|| format!("opening map {name}"));
+        Ok(Self {
+            conntrack: get(name::CONNTRACK)?.try_into()?,
+            frontends: get(name::FRONTENDS)?.try_into()?,
+            slots: get(name::SLOTS)?.try_into()?,
+            backends: get(name::BACKENDS)?.try_into()?,
+            affinity: get(name::AFFINITY)?.try_into()?,
+            sockets: get(name::SOCKETS)?.try_into()?,
+            links: get(name::LINKS)?.try_into()?,
+            node_addrs: get(name::NODE_ADDRS)?.try_into()?,
+            cidrs: get(name::CLUSTER_CIDRS)?.try_into()?,
+            clock: get(name::CLOCK)?.try_into()?,
+            services: get(name::SERVICES)?.try_into()?,
+            service_stats: get(name::SERVICE_STATS)?.try_into()?,
+            backend_stats: get(name::BACKEND_STATS)?.try_into()?,
+            reasons: get(name::REASONS)?.try_into()?,
+        })
+    }
+
+    /// Everything that the agent wrote.
+    ///
+    /// # Errors
+    /// The kernel refused a read.
+    pub fn tables(&self) -> Result<Tables> {
+        let frontends = self.frontends()?;
+        Ok(Tables {
+            services: self.services()?,
+            backends: self.backends()?,
+            slots: self.ranges(&frontends)?,
+            frontends,
+            node_addrs: entries(self.node_addrs.iter(), |Raw(addr), on| (addr, on))?,
+            cidrs: entries(self.cidrs.iter(), |key, on| ((key.data(), key.prefix_len()), on))?,
+            links: self.links()?,
+        })
+    }
+
+    /// `SERVICES`.
+    ///
+    /// # Errors
+    /// The kernel refused a read.
+    pub fn services(&self) -> Result<BTreeMap<u32, ServiceValue>> {
+        entries(self.services.iter(), |id, Raw(value)| (id, value))
+    }
+
+    /// `FRONTENDS`.
+    ///
+    /// # Errors
+    /// The kernel refused a read.
+    pub fn frontends(&self) -> Result<BTreeMap<FrontendKey, FrontendValue>> {
+        entries(self.frontends.iter(), |Raw(key), Raw(value)| (key, value))
+    }
+
+    /// `LINKS`.
+    ///
+    /// # Errors
+    /// The kernel refused a read.
+    pub fn links(&self) -> Result<BTreeMap<u32, LinkValue>> {
+        entries(self.links.iter(), |index, Raw(value)| (index, value))
+    }
+
+    /// The cells of `BACKENDS` that were ever used; free ones have service 0.
+    ///
+    /// # Errors
+    /// The kernel refused a read.
+    pub fn backends(&self) -> Result<BTreeMap<u32, BackendValue>> {
+        let mut used = BTreeMap::new();
+        for (id, cell) in (0..).zip(self.backends.iter()) {
+            let Raw(value) = cell.context("reading map BACKENDS")?;
+            if value.generation != 0 {
+                used.insert(id, value);
+            }
+        }
+        Ok(used)
+    }
+
+    /// The slots from `base` on.
+    ///
+    /// # Errors
+    /// The kernel refused a read.
+    pub fn slots(&self, choice: &Choice) -> Result<Vec<u32>> {
+        let slot = |index| self.slots.get(&index, 0).context("reading map SLOTS");
+        (choice.base..choice.base.saturating_add(choice.len)).map(slot).collect()
+    }
+
+    fn ranges(&self, frontends: &BTreeMap<FrontendKey, FrontendValue>) -> Result<BTreeMap<u32, Vec<u32>>> {
+        let mut ranges = BTreeMap::new();
+        for choice in frontends.values().flat_map(|value| [value.inside, value.outside]) {
+            if choice.len != 0 && !ranges.contains_key(&choice.base) {
+                ranges.insert(choice.base, self.slots(&choice)?);
+            }
+        }
+        Ok(ranges)
+    }
+
+    /// `CONNTRACK`. Entries come and go meanwhile.
+    ///
+    /// # Errors
+    /// The kernel refused a read.
+    pub fn flows(&self) -> Result<Vec<(FlowKey, FlowValue)>> {
+        entries_that_stay(self.conntrack.iter())
+    }
+
+    /// `AFFINITY`. Entries come and go meanwhile.
+    ///
+    /// # Errors
+    /// The kernel refused a read.
+    pub fn affinities(&self) -> Result<Vec<(AffinityKey, AffinityValue)>> {
+        entries_that_stay(self.affinity.iter())
+    }
+
+    /// `SOCKETS`. Entries come and go meanwhile.
+    ///
+    /// # Errors
+    /// The kernel refused a read.
+    pub fn sockets(&self) -> Result<Vec<(SocketKey, SocketValue)>> {
+        entries_that_stay(self.sockets.iter())
+    }
+
+    /// `CLOCK`; all zero if no agent has set it.
+    ///
+    /// # Errors
+    /// The kernel refused the read.
+    pub fn clock(&self) -> Result<Clock> {
+        let Raw(clock) = self.clock.get(&0, 0).context("reading map CLOCK")?;
+        Ok(clock)
+    }
+
+    /// Sets `CLOCK`.
+    ///
+    /// # Errors
+    /// The kernel refused the write.
+    pub fn set_clock(&mut self, clock: Clock) -> Result<()> {
+        self.clock.set(0, Raw(clock), 0).context("writing map CLOCK")
+    }
+
+    /// What went through a service port.
+    ///
+    /// # Errors
+    /// The kernel refused the read.
+    pub fn service_traffic(&self, service: u32) -> Result<Traffic> {
+        sum(&self.service_stats, service)
+    }
+
+    /// What went through a backend.
+    ///
+    /// # Errors
+    /// The kernel refused the read.
+    pub fn backend_traffic(&self, backend: u32) -> Result<Traffic> {
+        sum(&self.backend_stats, backend)
+    }
+
+    /// Packets by reason.
+    ///
+    /// # Errors
+    /// The kernel refused a read.
+    pub fn reasons(&self) -> Result<BTreeMap<Reason, u64>> {
+        let count = |reason: Reason| {
+            let cells = self.reasons.get(&(reason as u32), 0).context("reading map REASONS")?;
+            Ok((reason, cells.iter().sum()))
+        };
+        Reason::ALL.into_iter().map(count).collect()
+    }
+
+    /// Makes one edit.
+    ///
+    /// # Errors
+    /// The kernel refused it: the map is full, or memory is short.
+    pub fn apply(&mut self, edit: &Edit) -> Result<()> {
+        self.write(edit).with_context(|| format!("applying {edit:?}"))
+    }
+
+    fn write(&mut self, edit: &Edit) -> Result<()> {
+        match edit {
+            Edit::Backend(id, value) => self.backends.set(*id, Raw(*value), 0)?,
+            Edit::Slots(base, slots) => {
+                for (index, id) in (*base..).zip(slots) {
+                    self.slots.set(index, *id, 0)?;
+                }
+            }
+            Edit::Service(id, Some(value)) => {
+                self.forget_traffic(*id)?;
+                self.services.insert(*id, Raw(*value), 0)?;
+            }
+            Edit::Service(id, None) => gone(self.services.remove(id))?,
+            Edit::Frontend(key, Some(value)) => self.frontends.insert(Raw(*key), Raw(*value), 0)?,
+            Edit::Frontend(key, None) => gone(self.frontends.remove(&Raw(*key)))?,
+            Edit::NodeAddr(addr, true) => self.node_addrs.insert(Raw(*addr), 1, 0)?,
+            Edit::NodeAddr(addr, false) => gone(self.node_addrs.remove(&Raw(*addr)))?,
+            Edit::Cidr(key, true) => self.cidrs.insert(&trie_key(key), 1, 0)?,
+            Edit::Cidr(key, false) => gone(self.cidrs.remove(&trie_key(key)))?,
+            Edit::Link(index, Some(value)) => self.links.insert(*index, Raw(*value), 0)?,
+            Edit::Link(index, None) => gone(self.links.remove(index))?,
+        }
+        Ok(())
+    }
+
+    /// A service id that is given to another name starts to count anew.
+    fn forget_traffic(&mut self, service: u32) -> Result<()> {
+        if self.services.get(&service, 0).is_err() {
+            let zero = vec![Raw(Traffic::default()); aya::util::nr_cpus().map_err(|(_, error)| error)?];
+            self.service_stats.set(service, zero.try_into()?, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Stores a flow half, as the programs do. For tests and moves between layouts.
+    ///
+    /// # Errors
+    /// The kernel refused the write.
+    pub fn put_flow(&mut self, key: FlowKey, value: FlowValue) -> Result<()> {
+        self.conntrack.insert(Raw(key), Raw(value), 0).context("writing map CONNTRACK")
+    }
+}
+
+fn trie_key(key: &CidrKey) -> Key<[u8; 16]> {
+    Key::new(key.prefix_len, key.addr)
+}
+
+/// An entry that is not there is as good as removed.
+fn gone(result: Result<(), MapError>) -> Result<()> {
+    match result {
+        Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
+        Err(MapError::SyscallError(error)) if error.io_error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn sum(stats: &PerCpuArray<MapData, Raw<Traffic>>, index: u32) -> Result<Traffic> {
+    let cells = stats.get(&index, 0).context("reading counters")?;
+    Ok(cells.iter().fold(Traffic::default(), |sum, Raw(cell)| Traffic {
+        packets: sum.packets + cell.packets,
+        bytes: sum.bytes + cell.bytes,
+        connections: sum.connections + cell.connections,
+    }))
+}
+
+fn entries<A, B, K: Ord, V>(
+    iter: impl Iterator<Item = Result<(A, B), MapError>>,
+    entry: impl Fn(A, B) -> (K, V),
+) -> Result<BTreeMap<K, V>> {
+    iter.map(|item| item.map(|(a, b)| entry(a, b)).map_err(Into::into)).collect()
+}
+
+/// Entries of a map that the kernel evicts from: one that is gone when its value is read, is not
+/// listed.
+fn entries_that_stay<K: Copy, V: Copy>(
+    iter: impl Iterator<Item = Result<(Raw<K>, Raw<V>), MapError>>,
+) -> Result<Vec<(K, V)>> {
+    let mut all = Vec::new();
+    for item in iter {
+        match item {
+            Ok((Raw(key), Raw(value))) => all.push((key, value)),
+            Err(MapError::KeyNotFound) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(all)
+}

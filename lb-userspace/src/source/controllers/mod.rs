@@ -1,0 +1,149 @@
+//! What a control plane would do, for a host that has none: addresses, node ports and endpoints.
+//!
+//! `derive` turns the objects of the folder into the snapshot that a cluster's API would have
+//! given. It is a function of its arguments: the same objects and the same memory give the same
+//! snapshot. It reads no file and watches nothing. The real ones are kube-apiserver's allocators,
+//! and the endpoint slice and endpoint slice mirroring controllers of kube-controller-manager.
+
+mod draft;
+mod family;
+mod hash;
+
+/// What was given away before.
+pub mod memory;
+
+/// Explicit before remembered before new.
+mod cluster_ip;
+mod node_port;
+
+/// Services and Pods to slices.
+mod endpoints;
+mod mirror;
+
+mod slices;
+
+pub use memory::Memory;
+
+use crate::model::{Node, ObjectName, Problem, Snapshot};
+use crate::source::convert;
+use crate::source::report::Report;
+use crate::source::settings::Settings;
+use draft::Draft;
+use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
+use slices::Slices;
+use std::collections::BTreeMap;
+
+/// An object and where it stands, for sentences about it.
+#[derive(Clone, Debug)]
+pub struct Found<T> {
+    /// `kubia.yaml document 2 (Service default/kubia)`.
+    pub subject: String,
+    /// The object as written.
+    pub object: T,
+}
+
+/// All objects that matter, each once.
+#[derive(Clone, Debug, Default)]
+pub struct Objects {
+    /// v1 Services.
+    pub services: BTreeMap<ObjectName, Found<core::Service>>,
+    /// v1 Endpoints.
+    pub endpoints: BTreeMap<ObjectName, Found<core::Endpoints>>,
+    /// discovery.k8s.io/v1 slices, written by hand.
+    pub slices: BTreeMap<ObjectName, Found<discovery::EndpointSlice>>,
+    /// v1 Pods.
+    pub pods: BTreeMap<ObjectName, Found<core::Pod>>,
+    /// v1 Nodes, by name.
+    pub nodes: BTreeMap<String, Found<core::Node>>,
+}
+
+/// What a control plane would have made of `objects`, and what is wrong with them.
+/// `memory` learns what each Service was given.
+pub fn derive(
+    objects: &Objects,
+    settings: &Settings,
+    memory: &mut Memory,
+) -> (Snapshot, Vec<Problem>) {
+    let mut problems = Vec::new();
+    let mut drafts = drafts(objects, &mut problems);
+    cluster_ip::assign(&mut drafts, &settings.service_cidrs, memory);
+    node_port::assign(&mut drafts, &settings.node_port_range, memory);
+
+    let mut slices = written_slices(objects, &mut problems);
+    mirror::add(&mut slices, &drafts, &objects.endpoints, &mut problems);
+    endpoints::add(&mut slices, &mut drafts, &objects.pods, &zones(objects));
+
+    let node = own_node(objects, settings, &mut problems);
+    let services = finish(drafts, &mut problems);
+    (
+        Snapshot {
+            services,
+            slices: slices.by_service(),
+            node,
+        },
+        problems,
+    )
+}
+
+fn drafts(objects: &Objects, problems: &mut Vec<Problem>) -> BTreeMap<ObjectName, Draft> {
+    let mut drafts = BTreeMap::new();
+    for Found { subject, object } in objects.services.values() {
+        match Draft::new(object, Report::new(subject)) {
+            Ok(draft) => drop(drafts.insert(draft.service.name.clone(), draft)),
+            Err(report) => problems.extend(report.into_problems()),
+        }
+    }
+    drafts
+}
+
+fn finish(
+    drafts: BTreeMap<ObjectName, Draft>,
+    problems: &mut Vec<Problem>,
+) -> BTreeMap<ObjectName, crate::model::Service> {
+    let finish = |(name, draft): (ObjectName, Draft)| {
+        problems.extend(draft.report.into_problems());
+        (name, draft.service)
+    };
+    drafts.into_iter().map(finish).collect()
+}
+
+fn written_slices(objects: &Objects, problems: &mut Vec<Problem>) -> Slices {
+    let mut slices = Slices::default();
+    for Found { subject, object } in objects.slices.values() {
+        let mut report = Report::new(subject);
+        if let Some(slice) = convert::endpoint_slice(object, &mut report) {
+            slices.insert_written(slice);
+        }
+        problems.extend(report.into_problems());
+    }
+    slices
+}
+
+/// Zone of each Node that says one.
+fn zones(objects: &Objects) -> BTreeMap<&str, String> {
+    let zone = |(name, found): (&'_ String, &Found<core::Node>)| {
+        let node = convert::node(&found.object, &mut Report::new(""))?;
+        debug_assert_eq!(*name, node.name, "nodes are kept by their name");
+        node.zone().map(str::to_owned)
+    };
+    objects
+        .nodes
+        .iter()
+        .filter_map(|(name, found)| Some((name.as_str(), zone((name, found))?)))
+        .collect()
+}
+
+/// The agent's own Node: the object, or one that has only a name.
+fn own_node(objects: &Objects, settings: &Settings, problems: &mut Vec<Problem>) -> Node {
+    let mut own = None;
+    for (name, found) in &objects.nodes {
+        let mut report = Report::new(&found.subject);
+        let node = convert::node(&found.object, &mut report);
+        problems.extend(report.into_problems());
+        own = own.or(node.filter(|_| *name == settings.node));
+    }
+    own.unwrap_or_else(|| Node {
+        name: settings.node.clone(),
+        ..Node::default()
+    })
+}

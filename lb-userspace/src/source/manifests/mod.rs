@@ -1,0 +1,70 @@
+//! A folder of manifests, followed live: the source for hosts without a Kubernetes API.
+//!
+//! One round is: list and read the folder (`folder`), remember what could be read (`library`), let
+//! the controllers add what is theirs, and report the differences to the last round (`difference`).
+//! Rounds are started by inotify and, because inotify misses things (targets of symlinks, network
+//! file systems, full queues), by a look at sizes and times twice a second.
+//! A folder that is missing says nothing: the last good state stays until it is back.
+
+mod difference;
+mod folder;
+pub(crate) mod library;
+mod round;
+mod watch;
+
+use crate::model::Change;
+use crate::source::settings::Settings;
+use anyhow::Context;
+use round::Follower;
+use tokio::sync::mpsc::Sender;
+use watch::{Wake, Watch};
+
+/// A folder of manifests.
+#[derive(Clone, Debug)]
+pub struct Manifests {
+    settings: Settings,
+}
+
+impl Manifests {
+    /// The folder that `settings` name. Nothing is read yet.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings }
+    }
+
+    /// Reports all of the folder, then `Change::Synced`, then every difference, until nobody
+    /// listens any more. While the folder has never been readable, it is not synced.
+    pub async fn run(self, tx: Sender<Change>) -> anyhow::Result<()> {
+        let wake = Wake::default();
+        let mut watch = Watch::new(&self.settings.dir, wake.clone());
+        let mut follower = Follower::new(self.settings);
+        let mut hinted = true;
+        loop {
+            let changes;
+            (watch, follower, changes) = round(watch, follower, hinted).await?;
+            for change in changes {
+                if tx.send(change).await.is_err() {
+                    return Ok(());
+                }
+            }
+            tokio::select! {
+                () = tx.closed() => return Ok(()),
+                hint = wake.next() => hinted = hint,
+            }
+        }
+    }
+}
+
+/// One round on a thread that may block. The watch comes first: what changes while the folder is
+/// being read starts another round.
+async fn round(
+    mut watch: Watch,
+    mut follower: Follower,
+    hinted: bool,
+) -> anyhow::Result<(Watch, Follower, Vec<Change>)> {
+    let task = tokio::task::spawn_blocking(move || {
+        let renewed = watch.renew();
+        let changes = follower.look(hinted || renewed, watch.trouble());
+        (watch, follower, changes)
+    });
+    task.await.context("reading the manifests")
+}
