@@ -7,13 +7,15 @@
 pub mod model;
 /// Objects to model, from manifests; links and addresses of the node.
 pub mod source;
+/// Links and addresses of the node.
+pub mod link;
 /// Model to plan: what every Service means on this node. Pure.
 pub mod compile;
 /// Plans to tables, tables to edits. Pure.
 pub mod reconcile;
 /// Tables into the kernel, programs onto links.
 pub mod bpf;
-
-
-
-
+/// What the operator asked.
+pub mod config;
+/// The one loop that joins the stages.
+pub mod agent;

@@ -4,25 +4,25 @@
 //! other things build their networks with [`lab`]. It never depends on the crates that it builds:
 //! it must start on a machine that cannot build them yet.
 
-/// `cargo xtask build`.
-pub mod build;
-/// `cargo xtask demo`.
-pub mod demo;
-/// Networks of namespaces.
-pub mod lab;
-/// How a task becomes root.
-pub mod root;
-/// `cargo xtask run`.
-pub mod run;
-/// `cargo xtask setup`.
-pub mod setup;
-/// What is going on, one line a step.
-pub mod step;
-/// `cargo xtask test`.
-pub mod test;
-/// `cargo xtask tidy`.
-pub mod tidy;
-/// The compilers and tools, pinned.
-pub mod toolchain;
 /// Where the source, the tools and the built programs are.
 pub mod workspace;
+/// What is going on, one line a step.
+pub mod step;
+/// How a task becomes root.
+pub mod root;
+/// The compilers and tools, pinned.
+pub mod toolchain;
+/// `cargo xtask setup`.
+pub mod setup;
+/// `cargo xtask build`.
+pub mod build;
+/// `cargo xtask run`.
+pub mod run;
+/// Networks of namespaces.
+pub mod lab;
+/// `cargo xtask demo`.
+pub mod demo;
+/// `cargo xtask tidy`.
+pub mod tidy;
+/// `cargo xtask test`.
+pub mod test;

@@ -59,7 +59,5 @@ fn rerun() -> Result<()> {
 /// The file of a program in `PATH`.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = workspace::search_path();
-    env::split_paths(&path)
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file())
+    env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }

@@ -21,9 +21,5 @@ pub fn run(options: &Options) -> Result<()> {
     build::run(&options.build)?;
     let agent = workspace::programs_of(options.build.release)?.join("lb-agent");
     let mut command = root::command(&agent)?;
-    bail!(
-        "starting {}: {}",
-        agent.display(),
-        command.args(&options.arguments).exec()
-    )
+    bail!("starting {}: {}", agent.display(), command.args(&options.arguments).exec())
 }

@@ -14,29 +14,16 @@ pub struct Options {}
 
 /// Programs that come with the system, and how Debian and Fedora install them.
 const SYSTEM: [(&str, &str, &str); 3] = [
-    (
-        "cc",
-        "sudo apt-get install gcc libc6-dev",
-        "sudo dnf install gcc",
-    ),
+    ("cc", "sudo apt-get install gcc libc6-dev", "sudo dnf install gcc"),
     ("git", "sudo apt-get install git", "sudo dnf install git"),
-    (
-        "rustup",
-        "curl -sSf https://sh.rustup.rs | sh",
-        "sudo dnf install rustup && rustup-init",
-    ),
+    ("rustup", "curl -sSf https://sh.rustup.rs | sh", "sudo dnf install rustup && rustup-init"),
 ];
 
 /// Installs what is missing and says that all is there.
 pub fn run(_: &Options) -> Result<()> {
     ensure()?;
     let tools = workspace::tools();
-    println!(
-        "{NIGHTLY}, {} {} in {}",
-        BPF_LINKER.name,
-        BPF_LINKER.version,
-        tools.display()
-    );
+    println!("{NIGHTLY}, {} {} in {}", BPF_LINKER.name, BPF_LINKER.version, tools.display());
     Ok(())
 }
 
@@ -44,10 +31,7 @@ pub fn run(_: &Options) -> Result<()> {
 pub fn ensure() -> Result<()> {
     system_programs()?;
     if !toolchain::has_nightly() {
-        step(
-            &format!("install {NIGHTLY} with rust-src"),
-            toolchain::install_nightly,
-        )?;
+        step(&format!("install {NIGHTLY} with rust-src"), toolchain::install_nightly)?;
     }
     tool(&BPF_LINKER)
 }
@@ -57,10 +41,9 @@ pub fn tool(tool: &Tool) -> Result<()> {
     if tool.is_installed() {
         return Ok(());
     }
-    step(
-        &format!("install {} {} (about a minute)", tool.name, tool.version),
-        |step| tool.install(step),
-    )
+    step(&format!("install {} {} (about a minute)", tool.name, tool.version), |step| {
+        tool.install(step)
+    })
 }
 
 fn system_programs() -> Result<()> {

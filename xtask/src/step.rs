@@ -38,39 +38,25 @@ impl Step {
         if spinner.is_hidden() {
             eprintln!("  {name} ...");
         }
-        Self {
-            name: name.to_owned(),
-            spinner,
-            started: Instant::now(),
-        }
+        Self { name: name.to_owned(), spinner, started: Instant::now() }
     }
 
     /// Shows `text` beside the name while the step lasts; nothing off a terminal.
     pub fn note(&self, text: &str) {
-        self.spinner
-            .set_message(format!("{}: {}", self.name, style(text.trim()).dim()));
+        self.spinner.set_message(format!("{}: {}", self.name, style(text.trim()).dim()));
     }
 
     fn end(&self, good: bool) {
         self.spinner.finish_and_clear();
-        eprintln!(
-            "{} {} {}",
-            mark(good),
-            self.name,
-            seconds(self.started.elapsed())
-        );
+        eprintln!("{} {} {}", mark(good), self.name, seconds(self.started.elapsed()));
     }
 
     /// Runs a program; its output is shown only if it fails.
     pub fn run(&self, mut command: Command) -> Result<()> {
         let shown = shown(&command);
         let (reader, writer) = io::pipe().context("opening a pipe")?;
-        command
-            .stdout(writer.try_clone().context("opening a pipe")?)
-            .stderr(writer);
-        let child = command
-            .spawn()
-            .with_context(|| format!("starting {shown}"))?;
+        command.stdout(writer.try_clone().context("opening a pipe")?).stderr(writer);
+        let child = command.spawn().with_context(|| format!("starting {shown}"))?;
         // It holds the writing end: as long as it lives, the reader never sees the end.
         drop(command);
         self.follow(child, reader, &shown)
@@ -85,9 +71,7 @@ impl Step {
                 tail.pop_front();
             }
         }
-        let status = child
-            .wait()
-            .with_context(|| format!("waiting for {shown}"))?;
+        let status = child.wait().with_context(|| format!("waiting for {shown}"))?;
         if !status.success() {
             bail!("{shown}: {status}\n{}", Vec::from(tail).join("\n"));
         }
@@ -98,9 +82,7 @@ impl Step {
 /// Runs a program whose output is meant for the person at the terminal.
 pub fn show(command: &mut Command) -> Result<()> {
     let shown = shown(command);
-    let status = command
-        .status()
-        .with_context(|| format!("starting {shown}"))?;
+    let status = command.status().with_context(|| format!("starting {shown}"))?;
     if !status.success() {
         bail!("{shown}: {status}");
     }
@@ -109,26 +91,17 @@ pub fn show(command: &mut Command) -> Result<()> {
 
 /// A tick or a cross.
 pub fn mark(good: bool) -> impl std::fmt::Display {
-    if good {
-        style("✓").green().for_stderr()
-    } else {
-        style("✗").red().for_stderr()
-    }
+    if good { style("✓").green().for_stderr() } else { style("✗").red().for_stderr() }
 }
 
 /// A duration as it stands in a line, dimmed.
 pub fn seconds(elapsed: Duration) -> impl std::fmt::Display {
-    style(format!("({:.1} s)", elapsed.as_secs_f32()))
-        .dim()
-        .for_stderr()
+    style(format!("({:.1} s)", elapsed.as_secs_f32())).dim().for_stderr()
 }
 
 fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words
-        .map(|word| word.to_string_lossy())
-        .collect::<Vec<_>>()
-        .join(" ")
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -143,9 +116,7 @@ mod tests {
 
     #[test]
     fn a_failed_program_shows_its_last_lines() {
-        let failed = step("fails", |step| {
-            step.run(shell("echo told; echo why >&2; exit 3"))
-        });
+        let failed = step("fails", |step| step.run(shell("echo told; echo why >&2; exit 3")));
         let message = failed.unwrap_err().to_string();
         assert!(message.contains("exit status: 3\ntold\nwhy"), "{message}");
     }

@@ -43,11 +43,8 @@ pub fn run(options: &Options) -> Result<()> {
     setup::ensure()?;
     let outcomes: Vec<Outcome> = CHECKS.iter().map(check).collect();
     summarize(&outcomes);
-    let failed: Vec<&str> = outcomes
-        .iter()
-        .filter(|outcome| outcome.result.is_err())
-        .map(|o| o.name)
-        .collect();
+    let failed: Vec<&str> =
+        outcomes.iter().filter(|outcome| outcome.result.is_err()).map(|o| o.name).collect();
     tests(&options.arguments)?;
     if !failed.is_empty() {
         bail!("failed: {}", failed.join(", "));
@@ -62,21 +59,12 @@ fn check((name, work): &Check) -> Outcome {
     if let Err(error) = &result {
         eprintln!("{error:#}");
     }
-    Outcome {
-        name,
-        elapsed: started.elapsed(),
-        result,
-    }
+    Outcome { name, elapsed: started.elapsed(), result }
 }
 
 fn summarize(outcomes: &[Outcome]) {
     eprintln!("── summary");
-    for Outcome {
-        name,
-        elapsed,
-        result,
-    } in outcomes
-    {
+    for Outcome { name, elapsed, result } in outcomes {
         eprintln!("{} {name:<28} {}", mark(result.is_ok()), seconds(*elapsed));
     }
     eprintln!("── tests");
@@ -102,15 +90,7 @@ fn clippy_ebpf() -> Result<()> {
     })?;
     let mut clippy = Command::new("rustup");
     // Its dependencies are not asked: they have been, by the other compiler's clippy.
-    clippy.args([
-        "run",
-        NIGHTLY,
-        "cargo",
-        "clippy",
-        "--package",
-        "lb-ebpf",
-        "--no-deps",
-    ]);
+    clippy.args(["run", NIGHTLY, "cargo", "clippy", "--package", "lb-ebpf", "--no-deps"]);
     clippy.args("--target bpfel-unknown-none -Z build-std=core -- -D warnings".split(' '));
     show(clippy.current_dir(workspace::root()).env_remove("CARGO"))
 }
@@ -119,13 +99,7 @@ fn clippy_ebpf() -> Result<()> {
 fn deny() -> Result<()> {
     setup::tool(&CARGO_DENY)?;
     let mut deny = Command::new(workspace::tool(CARGO_DENY.name));
-    deny.args([
-        "--workspace",
-        "--log-level",
-        "error",
-        "check",
-        "--hide-inclusion-graph",
-    ]);
+    deny.args(["--workspace", "--log-level", "error", "check", "--hide-inclusion-graph"]);
     deny.args(["bans", "licenses", "sources"]);
     show(deny.current_dir(workspace::root()))
 }

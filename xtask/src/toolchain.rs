@@ -36,18 +36,13 @@ pub const BPF_LINKER: Tool = Tool {
 };
 
 /// Checks licences, duplicates and sources of dependencies.
-pub const CARGO_DENY: Tool = Tool {
-    name: "cargo-deny",
-    version: "0.20.2",
-    arguments: &["--no-default-features"],
-};
+pub const CARGO_DENY: Tool =
+    Tool { name: "cargo-deny", version: "0.20.2", arguments: &["--no-default-features"] };
 
 impl Tool {
     /// Whether this very version is there and starts.
     pub fn is_installed(&self) -> bool {
-        let output = Command::new(workspace::tool(self.name))
-            .arg("--version")
-            .output();
+        let output = Command::new(workspace::tool(self.name)).arg("--version").output();
         output.is_ok_and(|output| {
             output.status.success() && self.is_version(&String::from_utf8_lossy(&output.stdout))
         })
@@ -61,22 +56,10 @@ impl Tool {
     pub fn install(&self, step: &Step) -> Result<()> {
         let llvm = llvm_folder()?;
         let mut install = workspace::cargo();
-        install.args([
-            "install",
-            self.name,
-            "--version",
-            self.version,
-            "--locked",
-            "--force",
-        ]);
-        install
-            .args(self.arguments)
-            .arg("--root")
-            .arg(workspace::tools());
+        install.args(["install", self.name, "--version", self.version, "--locked", "--force"]);
+        install.args(self.arguments).arg("--root").arg(workspace::tools());
         // The first is read by bpf-linker, the second by llvm-sys, its binding to LLVM 22.1.
-        install
-            .env("LLVM_PREFIX", &llvm)
-            .env("LLVM_SYS_221_PREFIX", &llvm);
+        install.env("LLVM_PREFIX", &llvm).env("LLVM_SYS_221_PREFIX", &llvm);
         // Built in a temporary folder: nothing of it is used again.
         install.env_remove("CARGO_TARGET_DIR");
         step.run(install)
@@ -85,25 +68,13 @@ impl Tool {
 
 /// Whether the nightly is there with the sources of its standard library.
 pub fn has_nightly() -> bool {
-    sysroot(&mut rustup(&[
-        "run", NIGHTLY, "rustc", "--print", "sysroot",
-    ]))
-    .is_ok_and(|sysroot| {
-        sysroot
-            .join("lib/rustlib/src/rust/library/Cargo.lock")
-            .exists()
-    })
+    sysroot(&mut rustup(&["run", NIGHTLY, "rustc", "--print", "sysroot"]))
+        .is_ok_and(|sysroot| sysroot.join("lib/rustlib/src/rust/library/Cargo.lock").exists())
 }
 
 /// Installs the nightly.
 pub fn install_nightly(step: &Step) -> Result<()> {
-    let profile = [
-        "--profile",
-        "minimal",
-        "--component",
-        "rust-src",
-        "--no-self-update",
-    ];
+    let profile = ["--profile", "minimal", "--component", "rust-src", "--no-self-update"];
     let mut install = rustup(&["toolchain", "install", NIGHTLY]);
     install.args(profile);
     step.run(install)
@@ -124,18 +95,13 @@ fn llvm_folder() -> Result<PathBuf> {
 
 fn host_llvm() -> Result<PathBuf> {
     let mut rustc = Command::new("rustc");
-    rustc
-        .args(["--print", "sysroot"])
-        .current_dir(workspace::root());
+    rustc.args(["--print", "sysroot"]).current_dir(workspace::root());
     let lib = sysroot(&mut rustc)?.join("lib");
     let files = fs::read_dir(&lib).with_context(|| format!("reading {}", lib.display()))?;
     let mut paths = files.flatten().map(|file| file.path());
     let is_llvm = |path: &PathBuf| path.to_string_lossy().contains(LLVM_LIBRARY);
     paths.find(is_llvm).with_context(|| {
-        format!(
-            "{LLVM_LIBRARY}* is not in {}: is this rustup's own toolchain?",
-            lib.display()
-        )
+        format!("{LLVM_LIBRARY}* is not in {}: is this rustup's own toolchain?", lib.display())
     })
 }
 
@@ -155,10 +121,7 @@ fn rustup(arguments: &[&str]) -> Command {
 }
 
 fn sysroot(rustc: &mut Command) -> Result<PathBuf> {
-    let output = rustc
-        .stderr(Stdio::null())
-        .output()
-        .context("starting rustc")?;
+    let output = rustc.stderr(Stdio::null()).output().context("starting rustc")?;
     if !output.status.success() {
         bail!("rustc --print sysroot: {}", output.status);
     }

@@ -26,7 +26,8 @@ pub fn tool(name: &str) -> PathBuf {
 /// The cargo that started this program, at the workspace's root.
 pub fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(root());
+    // .cargo/config.toml hushes the cargos that build scripts run; ours speak to a person.
+    cargo.current_dir(root()).env_remove("CARGO_TERM_QUIET");
     cargo
 }
 
@@ -38,9 +39,7 @@ pub fn own_program() -> Result<PathBuf> {
 
 /// The kernel marks the path of a running program whose file was replaced.
 fn without_deleted(program: PathBuf) -> PathBuf {
-    let text = program
-        .to_str()
-        .and_then(|text| text.strip_suffix(" (deleted)"));
+    let text = program.to_str().and_then(|text| text.strip_suffix(" (deleted)"));
     text.map(PathBuf::from).unwrap_or(program)
 }
 
@@ -56,11 +55,7 @@ pub fn programs() -> Result<PathBuf> {
 /// The folder of the programs of `release` or else of this program's own profile.
 pub fn programs_of(release: bool) -> Result<PathBuf> {
     let own = programs()?;
-    Ok(if release {
-        own.with_file_name("release")
-    } else {
-        own
-    })
+    Ok(if release { own.with_file_name("release") } else { own })
 }
 
 /// `PATH`, to be handed through programs that would replace it.

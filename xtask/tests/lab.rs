@@ -2,11 +2,7 @@
 //!
 //! Needs root.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "helpers of tests fail like tests"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -40,18 +36,9 @@ impl Pair {
             end.address(&format!("2001:db8::{number}/64"))
         };
         lab.veth(end(&client, 1), end(&server, 2)).unwrap();
-        let all = serve::Options::new("server")
-            .http(80)
-            .udp(53)
-            .echo(7)
-            .bulk(5001);
+        let all = serve::Options::new("server").http(80).udp(53).echo(7).bulk(5001);
         let process = server.serve(&all).unwrap();
-        Self {
-            client,
-            server,
-            process,
-            lab,
-        }
+        Self { client, server, process, lab }
     }
 }
 
@@ -61,20 +48,14 @@ fn to(address: &str) -> connect::Options {
 
 fn only(host: &Host, options: &connect::Options) -> String {
     let report = host.connect(options).unwrap();
-    report
-        .only()
-        .unwrap_or_else(|| panic!("{} to {}: {report:?}", host.name(), options.to))
-        .into()
+    report.only().unwrap_or_else(|| panic!("{} to {}: {report:?}", host.name(), options.to)).into()
 }
 
 /// Everything on this machine that bears the lab's name.
 fn traces(id: &str) -> Vec<String> {
     let folders = ["/run/netns", "/run/lb-lab", "/sys/fs/bpf", "/sys/fs/cgroup"];
     let folders = folders.iter().chain(["/sys/fs/cgroup/unified"].iter());
-    let entries = folders
-        .filter_map(|folder| fs::read_dir(folder).ok())
-        .flatten()
-        .flatten();
+    let entries = folders.filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
     let names = entries.map(|entry| entry.path().display().to_string());
     names
         .filter(|name| name.contains(&format!("{id}-")) || name.ends_with(id))
@@ -83,10 +64,7 @@ fn traces(id: &str) -> Vec<String> {
 }
 
 fn processes(id: &str) -> Vec<String> {
-    let entries = fs::read_dir("/proc")
-        .unwrap()
-        .flatten()
-        .map(|entry| entry.path());
+    let entries = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
     // Who is dead but not yet waited for has no command line any more.
     let alive = |path: &std::path::PathBuf| {
         fs::read(path.join("cmdline")).is_ok_and(|line| !line.is_empty())
@@ -94,23 +72,14 @@ fn processes(id: &str) -> Vec<String> {
     let ours = |path: &std::path::PathBuf| {
         fs::read_to_string(path.join("cgroup")).is_ok_and(|text| text.contains(&format!("/{id}/")))
     };
-    entries
-        .filter(ours)
-        .filter(alive)
-        .map(|path| path.display().to_string())
-        .collect()
+    entries.filter(ours).filter(alive).map(|path| path.display().to_string()).collect()
 }
 
 #[test]
 fn every_host_of_the_kubia_network_reaches_those_it_should() {
     let network = Kubia::new().unwrap();
     let _servers = network.serve().unwrap();
-    let from = [
-        &network.shell,
-        &network.pods[0],
-        &network.node,
-        &network.client,
-    ];
+    let from = [&network.shell, &network.pods[0], &network.node, &network.client];
     for (pod, number) in network.pods.iter().zip([11, 12, 13]) {
         for host in from {
             for address in pod_addresses(number) {
@@ -123,16 +92,10 @@ fn every_host_of_the_kubia_network_reaches_those_it_should() {
         assert_eq!(only(host, &to("11.11.11.11:80")), "external-1");
         assert_eq!(only(host, &to("22.22.22.22:80")), "external-2");
     }
-    let _node = network
-        .node
-        .serve(&serve::Options::new("node").http(80))
-        .unwrap();
+    let _node = network.node.serve(&serve::Options::new("node").http(80)).unwrap();
     for address in NODE {
         let address = SocketAddr::new(address.parse().unwrap(), 80);
-        assert_eq!(
-            only(&network.client, &connect::Options::to(address)),
-            "node"
-        );
+        assert_eq!(only(&network.client, &connect::Options::to(address)), "node");
     }
 }
 
@@ -141,29 +104,16 @@ fn udp_is_answered_by_the_address_that_was_asked() {
     let network = Kubia::new().unwrap();
     let _servers = network.serve().unwrap();
     let asked = SocketAddr::new([11, 11, 11, 11].into(), kubia::UDP);
-    let options = connect::Options {
-        datagram: true,
-        ..connect::Options::to(asked)
-    };
-    assert_eq!(
-        only(&network.node, &options.clone().count(10)),
-        "external-1"
-    );
-    let connected = connect::Options {
-        udp: true,
-        datagram: false,
-        ..options
-    };
+    let options = connect::Options { datagram: true, ..connect::Options::to(asked) };
+    assert_eq!(only(&network.node, &options.clone().count(10)), "external-1");
+    let connected = connect::Options { udp: true, datagram: false, ..options };
     assert_eq!(only(&network.node, &connected), "external-1");
 }
 
 #[test]
 fn a_hundred_megabytes_arrive_whole_both_ways() {
     let pair = Pair::new();
-    let options = bulk::Options {
-        to: "[2001:db8::2]:5001".parse().unwrap(),
-        bytes: 100_000_000,
-    };
+    let options = bulk::Options { to: "[2001:db8::2]:5001".parse().unwrap(), bytes: 100_000_000 };
     assert_eq!(pair.client.bulk(&options).unwrap().bytes, 100_000_000);
 }
 
@@ -173,11 +123,7 @@ fn a_client_may_choose_its_address_and_port() {
     pair.client.address("eth0", "192.0.2.9/24").unwrap();
     let own: IpAddr = "192.0.2.9".parse().unwrap();
     let base = to("192.0.2.2:80").count(20);
-    let options = connect::Options {
-        from: Some(own),
-        from_port: Some(4000),
-        ..base
-    };
+    let options = connect::Options { from: Some(own), from_port: Some(4000), ..base };
     let report = pair.client.connect(&options).unwrap();
     assert_eq!(report.replies_len(), 20, "{report:?}");
     assert_eq!(report.seen_as, [own].into());
@@ -186,11 +132,7 @@ fn a_client_may_choose_its_address_and_port() {
 #[test]
 fn large_datagrams_are_echoed_in_fragments() {
     let pair = Pair::new();
-    let options = connect::Options {
-        datagram: true,
-        size: 20_000,
-        ..to("192.0.2.2:53")
-    };
+    let options = connect::Options { datagram: true, size: 20_000, ..to("192.0.2.2:53") };
     assert_eq!(only(&pair.client, &options), "server");
 }
 
@@ -198,14 +140,8 @@ fn large_datagrams_are_echoed_in_fragments() {
 fn failures_are_told_by_kind() {
     let pair = Pair::new();
     let refused = pair.client.connect(&to("192.0.2.2:81")).unwrap();
-    assert_eq!(
-        refused.errors,
-        [("connection refused".to_owned(), 1)].into()
-    );
-    let silent = connect::Options {
-        timeout_ms: 50,
-        ..to("192.0.2.77:80")
-    };
+    assert_eq!(refused.errors, [("connection refused".to_owned(), 1)].into());
+    let silent = connect::Options { timeout_ms: 50, ..to("192.0.2.77:80") };
     let late = pair.client.connect(&silent).unwrap();
     assert_eq!(late.errors, [("timed out".to_owned(), 1)].into());
 }
@@ -231,15 +167,10 @@ fn held_connections_live_and_their_loss_is_noticed() {
 #[test]
 fn programs_run_in_their_hosts_cgroup_and_namespace() {
     let pair = Pair::new();
-    let program = pair
-        .server
-        .program("sh")
-        .args(["-c", "cat /proc/self/cgroup; ls -Li /proc/self/ns/net"]);
+    let program =
+        pair.server.program("sh").args(["-c", "cat /proc/self/cgroup; ls -Li /proc/self/ns/net"]);
     let output = program.run().unwrap();
-    assert!(
-        output.contains(&format!("0::/{}/server\n", pair.lab.id())),
-        "{output}"
-    );
+    assert!(output.contains(&format!("0::/{}/server\n", pair.lab.id())), "{output}");
     let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(pair.server.netns()).unwrap());
     assert!(output.contains(&inode.to_string()), "{output}");
 }
@@ -248,10 +179,7 @@ fn programs_run_in_their_hosts_cgroup_and_namespace() {
 fn a_failed_program_tells_why() {
     let lab = Lab::new().unwrap();
     let host = lab.host("a").unwrap();
-    let failed = host
-        .program("sh")
-        .args(["-c", "echo why >&2; exit 3"])
-        .run();
+    let failed = host.program("sh").args(["-c", "echo why >&2; exit 3"]).run();
     assert!(format!("{:#}", failed.unwrap_err()).contains("exit status: 3\nwhy"));
     let missing = host.program("no-such-program").run();
     assert!(format!("{:#}", missing.unwrap_err()).contains("starting no-such-program"));
@@ -273,20 +201,10 @@ fn links_are_as_asked() {
     let lab = Lab::new().unwrap();
     let (one, other) = (lab.host("one").unwrap(), lab.host("other").unwrap());
     let mac = [2, 0, 0, 0, 0, 9];
-    lab.veth(
-        End::new(&one, "a").mtu(1400).mac(mac),
-        End::new(&other, "b").mtu(1400),
-    )
-    .unwrap();
+    lab.veth(End::new(&one, "a").mtu(1400).mac(mac), End::new(&other, "b").mtu(1400)).unwrap();
     assert_eq!(one.mac("a").unwrap(), mac);
     assert_eq!(one.links().unwrap(), ["lo", "a"]);
-    assert!(
-        one.program("cat")
-            .args(["/proc/net/dev"])
-            .run()
-            .unwrap()
-            .contains("a:")
-    );
+    assert!(one.program("cat").args(["/proc/net/dev"]).run().unwrap().contains("a:"));
     one.fill_checksums("a").unwrap();
     let unknown = one.feature("a", "no-such-feature", true);
     assert!(format!("{:#}", unknown.unwrap_err()).contains("no-such-feature of a"));
@@ -299,8 +217,7 @@ fn pods_may_be_routed_without_a_bridge() {
     let lab = Lab::new().unwrap();
     let (node, pod) = (lab.host("node").unwrap(), lab.host("pod").unwrap());
     let outside = End::new(&node, "veth-pod").address("169.254.1.1/32");
-    lab.veth(outside, End::new(&pod, "eth0").address("10.1.0.5/32"))
-        .unwrap();
+    lab.veth(outside, End::new(&pod, "eth0").address("10.1.0.5/32")).unwrap();
     pod.route_onto("169.254.1.1/32", "eth0").unwrap();
     pod.route("0.0.0.0/0", "169.254.1.1").unwrap();
     node.route_onto("10.1.0.5/32", "veth-pod").unwrap();
@@ -313,14 +230,9 @@ fn a_neighbour_may_be_written_by_hand() {
     let pair = Pair::new();
     let wrong = [2, 0, 0, 0, 0, 1];
     pair.client.neighbour("eth0", "192.0.2.2", wrong).unwrap();
-    let options = connect::Options {
-        timeout_ms: 50,
-        ..to("192.0.2.2:80")
-    };
+    let options = connect::Options { timeout_ms: 50, ..to("192.0.2.2:80") };
     assert_eq!(pair.client.connect(&options).unwrap().replies_len(), 0);
-    pair.client
-        .neighbour("eth0", "192.0.2.2", pair.server.mac("eth0").unwrap())
-        .unwrap();
+    pair.client.neighbour("eth0", "192.0.2.2", pair.server.mac("eth0").unwrap()).unwrap();
     assert_eq!(only(&pair.client, &options), "server");
 }
 
@@ -329,13 +241,7 @@ fn two_labs_of_one_process_do_not_meet() {
     let (one, other) = (Pair::new(), Pair::new());
     assert_ne!(one.lab.id(), other.lab.id());
     drop(one.process);
-    assert!(
-        one.client
-            .connect(&to("192.0.2.2:80"))
-            .unwrap()
-            .only()
-            .is_none()
-    );
+    assert!(one.client.connect(&to("192.0.2.2:80")).unwrap().only().is_none());
     assert_eq!(only(&other.client, &to("192.0.2.2:80")), "server");
     drop(one.lab);
     assert_eq!(only(&other.client, &to("192.0.2.2:80")), "server");
@@ -348,12 +254,8 @@ fn nothing_is_left_of_a_dropped_lab() {
     fs::create_dir(bpffs.join("inner")).unwrap();
     fs::create_dir(pair.server.cgroup().join("inner")).unwrap();
     // A grandchild that nobody holds a handle of.
-    let mut shell = pair
-        .client
-        .program("sh")
-        .args(["-c", "sleep 1000 & echo started; wait"])
-        .spawn()
-        .unwrap();
+    let mut shell =
+        pair.client.program("sh").args(["-c", "sleep 1000 & echo started; wait"]).spawn().unwrap();
     shell.wait_for("started", PATIENCE).unwrap();
     let id = pair.lab.id().to_owned();
     assert!(traces(&id).len() > 6, "{:?}", traces(&id));
@@ -376,15 +278,9 @@ fn nothing_is_left_after_a_panic() {
 /// `xtask lab kubia` and its lab's name.
 fn another_process() -> (Child, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    let mut child = command
-        .args(["lab", "kubia"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = command.args(["lab", "kubia"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let id = line.split(' ').next().unwrap().to_owned();
     assert!(traces(&id).len() > 10, "{line}: {:?}", traces(&id));
     (child, id)
@@ -406,11 +302,7 @@ fn nothing_is_left_after_an_interrupt() {
 fn programs_die_with_their_lab_and_the_next_one_sweeps() {
     let (mut child, id) = another_process();
     sweep().unwrap();
-    assert!(
-        traces(&id).len() > 10,
-        "swept while alive: {:?}",
-        traces(&id)
-    );
+    assert!(traces(&id).len() > 10, "swept while alive: {:?}", traces(&id));
     assert_eq!(end(&mut child, Signal::SIGKILL), None);
     let deadline = Instant::now() + PATIENCE;
     while !processes(&id).is_empty() {

@@ -11,6 +11,8 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/lb
 
 /// XDP on uplinks.
 pub const XDP: &str = "lb_xdp";
+/// Tells the kernel's jiffies.
+pub const JIFFIES: &str = "lb_jiffies";
 /// TC ingress on every link that we serve.
 pub const TC_INGRESS: &str = "lb_tc_ingress";
 /// TC egress on the same links.

@@ -6,9 +6,17 @@
 mod raw;
 /// Programs into the kernel.
 pub mod loader;
+/// Where everything is pinned.
+pub mod pin;
+/// The kernel's clock.
+pub mod clock;
 /// Typed access to the maps.
 pub mod maps;
+/// Programs onto links and the cgroup.
+pub mod attach;
+/// All of it together.
+pub mod datapath;
 /// Packets through loaded programs, without a network.
 pub mod test_run;
 
-pub use raw::Raw;
+pub use raw::{Raw, own_netns_cookie};

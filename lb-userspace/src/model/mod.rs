@@ -4,8 +4,11 @@
 //! the kernel. Words are Kubernetes'; defaults are applied at the door, so that later stages never
 //! ask what an absent field means.
 
+/// What an agent says of itself.
+pub mod status;
+
 use ipnet::IpNet;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -238,7 +241,7 @@ impl Node {
 }
 
 /// Something in the objects that cannot be done as written; the rest goes on.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Problem {
     /// What it is about: a file and document, or a kind and name.
     pub subject: String,

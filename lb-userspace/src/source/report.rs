@@ -12,20 +12,26 @@ pub struct Report {
 impl Report {
     /// Nothing is wrong with `subject` so far.
     pub fn new(subject: impl Into<String>) -> Self {
-        Self {
-            subject: subject.into(),
-            problems: Vec::new(),
-        }
+        Self { subject: subject.into(), problems: Vec::new() }
     }
 
     /// `field` is not right: `message` says why and what happens instead.
     pub fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
         let (subject, field) = (self.subject.clone(), field.into());
-        self.problems.push(Problem {
-            subject,
-            field,
-            message: message.into(),
-        });
+        self.problems.push(Problem { subject, field, message: message.into() });
+    }
+
+    /// `value`, or a sentence under `field` if there is none.
+    pub fn need<T>(
+        &mut self,
+        value: Option<T>,
+        field: &str,
+        message: impl FnOnce() -> String,
+    ) -> Option<T> {
+        if value.is_none() {
+            self.add(field, message());
+        }
+        value
     }
 
     /// Everything that was wrong, in the order found.

@@ -26,10 +26,9 @@ pub(super) fn visit(
     to: &str,
     expect: impl FnOnce(&Report) -> Result<()>,
 ) -> Result<Report> {
-    let address: SocketAddr = to
-        .parse()
-        .with_context(|| format!("{to:?} is not ADDRESS:PORT"))?;
-    let report = host.connect(&connect::Options::to(address).count(COUNT).parallel(8))?;
+    let address: SocketAddr = to.parse().with_context(|| format!("{to:?} is not ADDRESS:PORT"))?;
+    let options = connect::Options::to(address).count(COUNT).parallel(8).give_up(8);
+    let report = host.connect(&options)?;
     let line = format!("{who:<14} {to:<22} {}", answers(&report));
     let kept = expect(&report);
     println!("{} {line}", mark(kept.is_ok()));
@@ -41,19 +40,12 @@ pub(super) fn visit(
 pub(super) fn spread(report: &Report, names: &[&str]) -> Result<()> {
     whole(report)?;
     if !report.replies.keys().eq(names) {
-        bail!(
-            "expected answers of {}, seen {}",
-            names.join(", "),
-            answers(report)
-        );
+        bail!("expected answers of {}, seen {}", names.join(", "), answers(report));
     }
     let share = COUNT / u32::try_from(names.len()).unwrap_or(u32::MAX);
     // With 300 connections and three servers, less than half a share is a chance in a billion.
     if report.replies.values().any(|count| *count < share / 2) {
-        bail!(
-            "expected about {share} answers of each, seen {}",
-            answers(report)
-        );
+        bail!("expected about {share} answers of each, seen {}", answers(report));
     }
     Ok(())
 }
@@ -61,10 +53,7 @@ pub(super) fn spread(report: &Report, names: &[&str]) -> Result<()> {
 /// One and the same server answers everything.
 pub(super) fn stay(report: &Report) -> Result<()> {
     whole(report)?;
-    report
-        .only()
-        .map(drop)
-        .with_context(|| format!("expected one, seen {}", answers(report)))
+    report.only().map(drop).with_context(|| format!("expected one, seen {}", answers(report)))
 }
 
 /// The servers are reached at this port of theirs.
@@ -84,14 +73,8 @@ fn whole(report: &Report) -> Result<()> {
 
 /// Who answered how often, and what went wrong how often.
 pub(super) fn answers(report: &Report) -> String {
-    let replies = report
-        .replies
-        .iter()
-        .map(|(name, count)| format!("{name} {count:>3}"));
-    let errors = report
-        .errors
-        .iter()
-        .map(|(kind, count)| format!("{kind}: {count}"));
+    let replies = report.replies.iter().map(|(name, count)| format!("{name} {count:>3}"));
+    let errors = report.errors.iter().map(|(kind, count)| format!("{kind}: {count}"));
     replies.chain(errors).collect::<Vec<_>>().join("   ")
 }
 
@@ -100,14 +83,8 @@ mod tests {
     use super::*;
 
     fn report(replies: &[(&str, u32)]) -> Report {
-        let replies = replies
-            .iter()
-            .map(|(name, count)| ((*name).to_owned(), *count))
-            .collect();
-        Report {
-            replies,
-            ..Report::default()
-        }
+        let replies = replies.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+        Report { replies, ..Report::default() }
     }
 
     #[test]

@@ -35,16 +35,9 @@ pub fn run(options: &Options) -> Result<()> {
     let manifests = manifests(&network.node)?;
     let agent = Agent::start(&network.node, &manifests)?;
     check::tick("the agent has read examples/kubia and its programs are in the kernel");
-    let mut stage = Stage {
-        network,
-        agent,
-        manifests,
-    };
+    let mut stage = Stage { agent, manifests, network };
     if let Err(error) = story::tell(&stage) {
-        eprintln!(
-            "the agent's last lines:\n{}\n",
-            stage.agent.process().tail()
-        );
+        eprintln!("the agent's last lines:\n{}\n", stage.agent.process().tail());
         return Err(error);
     }
     if options.keep {
@@ -61,10 +54,7 @@ fn manifests(node: &Host) -> Result<PathBuf> {
     let files =
         fs::read_dir(&examples).with_context(|| format!("reading {}", examples.display()))?;
     let paths = files.flatten().map(|file| file.path());
-    for file in paths.filter(|path| {
-        path.extension()
-            .is_some_and(|extension| extension == "yaml")
-    }) {
+    for file in paths.filter(|path| path.extension().is_some_and(|extension| extension == "yaml")) {
         copy(&file, &folder)?;
     }
     Ok(folder)
@@ -78,14 +68,9 @@ fn copy(file: &Path, folder: &Path) -> Result<()> {
 
 /// Says what to try, and waits for Ctrl-C.
 fn keep(stage: &Stage) -> Result<()> {
-    let Stage {
-        network, manifests, ..
-    } = stage;
-    let lbctl = format!(
-        "{} --bpffs {}",
-        built("lbctl")?.display(),
-        network.node.bpffs()?.display()
-    );
+    let Stage { network, manifests, .. } = stage;
+    let lbctl =
+        format!("{} --bpffs {}", built("lbctl")?.display(), network.node.bpffs()?.display());
     let (xtask, node) = (built("xtask")?, &network.node);
     let (netns, cgroup) = (node.netns().display(), node.cgroup().display());
     let id = network.lab.id();

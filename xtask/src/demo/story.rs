@@ -30,17 +30,8 @@ pub(super) struct Stage {
 impl Stage {
     /// Those who connect, as they are called.
     fn clients(&self) -> [(&'static str, &Host); 3] {
-        let Kubia {
-            shell,
-            node,
-            client,
-            ..
-        } = &self.network;
-        [
-            ("from a pod", shell),
-            ("from the node", node),
-            ("from outside", client),
-        ]
+        let Kubia { shell, node, client, .. } = &self.network;
+        [("from a pod", shell), ("from the node", node), ("from outside", client)]
     }
 }
 
@@ -70,10 +61,7 @@ fn several_ports(stage: &Stage) -> Result<()> {
     for (address, expected) in [("10.96.0.10:80", HTTP), ("10.96.0.10:443", HTTPS)] {
         let report = visit("from a pod", shell, address, |report| spread(report, &PODS))?;
         port(&report, expected)?;
-        tick(&format!(
-            "{:14} {address:<22} is port {expected} of the pods",
-            ""
-        ));
+        tick(&format!("{:14} {address:<22} is port {expected} of the pods", ""));
     }
     Ok(())
 }
@@ -94,18 +82,14 @@ fn node_port(stage: &Stage) -> Result<()> {
     let chosen = cluster_ip(&stage.agent, "kubia-nodeport")?;
     tick(&format!("a cluster address was chosen for it: {chosen}"));
     let address = SocketAddr::new(chosen, 80).to_string();
-    visit("from a pod", &stage.network.shell, &address, |report| {
-        spread(report, &PODS)
-    })?;
+    visit("from a pod", &stage.network.shell, &address, |report| spread(report, &PODS))?;
     Ok(())
 }
 
 fn external(stage: &Stage) -> Result<()> {
     heading("Endpoints by hand: 11.11.11.11 and 22.22.22.22 (Service external-service)");
     for (who, host) in stage.clients() {
-        visit(who, host, "10.96.0.12:80", |report| {
-            spread(report, &["external-1", "external-2"])
-        })?;
+        visit(who, host, "10.96.0.12:80", |report| spread(report, &["external-1", "external-2"]))?;
     }
     Ok(())
 }
@@ -117,14 +101,9 @@ fn departure(stage: &Stage) -> Result<()> {
     let shell = &stage.network.shell;
     let [first, second, third] = PODS;
     let elapsed = forgotten(shell, "10.96.0.10:80".parse()?, third)?;
-    tick(&format!(
-        "{third} gets no connections any more after {} ms",
-        elapsed.as_millis()
-    ));
+    tick(&format!("{third} gets no connections any more after {} ms", elapsed.as_millis()));
     for (who, host) in stage.clients() {
-        visit(who, host, "10.96.0.10:80", |report| {
-            spread(report, &[first, second])
-        })?;
+        visit(who, host, "10.96.0.10:80", |report| spread(report, &[first, second]))?;
     }
     Ok(())
 }
@@ -139,10 +118,7 @@ fn forgotten(host: &Host, to: SocketAddr, name: &str) -> Result<Duration> {
             return Ok(elapsed);
         }
         if elapsed > CHANGE {
-            bail!(
-                "expected no answers of {name} after {CHANGE:?}, seen {}",
-                answers(&report)
-            );
+            bail!("expected no answers of {name} after {CHANGE:?}, seen {}", answers(&report));
         }
     }
 }
@@ -152,24 +128,14 @@ fn cluster_ip(agent: &Agent, service: &str) -> Result<IpAddr> {
     let text = agent.lbctl(&["get", "services", "-o", "json"])?;
     let json: Value = serde_json::from_str(&text).context("reading what lbctl says")?;
     let address = find(&json, service).with_context(|| format!("{service} is not in {text}"))?;
-    address
-        .parse()
-        .with_context(|| format!("{address:?} is not an address"))
+    address.parse().with_context(|| format!("{address:?} is not an address"))
 }
 
 fn find<'a>(services: &'a Value, name: &str) -> Option<&'a str> {
-    let named = |service: &&Value| {
-        service
-            .pointer("/name/name")?
-            .as_str()
-            .filter(|n| *n == name)
-            .map(drop)
-    };
+    let named =
+        |service: &&Value| service.pointer("/name/name")?.as_str().filter(|n| *n == name).map(drop);
     let mut services = services.as_array()?.iter();
-    services
-        .find(|service| named(service).is_some())?
-        .pointer("/cluster_ips/0")?
-        .as_str()
+    services.find(|service| named(service).is_some())?.pointer("/cluster_ips/0")?.as_str()
 }
 
 #[cfg(test)]

@@ -38,10 +38,7 @@ impl Agent {
     ) -> Result<Self> {
         let mut process = program(node, manifests)?.args(arguments).spawn()?;
         process.wait_for(READY, START)?;
-        Ok(Self {
-            node: node.clone(),
-            process,
-        })
+        Ok(Self { node: node.clone(), process })
     }
 
     /// The running program: its output, its signals.
@@ -51,10 +48,7 @@ impl Agent {
 
     /// What `lbctl` prints about this node.
     pub fn lbctl(&self, arguments: &[&str]) -> Result<String> {
-        let lbctl = self
-            .node
-            .program(built("lbctl")?)
-            .args(["--bpffs".into(), self.node.bpffs()?]);
+        let lbctl = self.node.program(built("lbctl")?).args(["--bpffs".into(), self.node.bpffs()?]);
         lbctl.args(arguments).run()
     }
 
@@ -73,9 +67,7 @@ impl Agent {
 pub fn program(node: &Host, manifests: &Path) -> Result<Program> {
     let state = node.folder()?.join("state");
     std::fs::create_dir_all(&state).with_context(|| format!("creating {}", state.display()))?;
-    let agent = node
-        .program(built("lb-agent")?)
-        .args(["run", "--node", node.name()]);
+    let agent = node.program(built("lb-agent")?).args(["run", "--node", node.name()]);
     let agent = agent.args(["--cluster-cidr", &kubia::POD_CIDRS.join(",")]);
     let agent = agent.args(["--service-cidr", &kubia::SERVICE_CIDRS.join(",")]);
     let folders = [
@@ -85,9 +77,7 @@ pub fn program(node: &Host, manifests: &Path) -> Result<Program> {
         ("--state-dir", state),
     ];
     Ok(agent.args(
-        folders
-            .into_iter()
-            .flat_map(|(flag, folder)| [flag.into(), folder.into_os_string()]),
+        folders.into_iter().flat_map(|(flag, folder)| [flag.into(), folder.into_os_string()]),
     ))
 }
 
@@ -95,10 +85,7 @@ pub fn program(node: &Host, manifests: &Path) -> Result<Program> {
 pub fn built(name: &str) -> Result<PathBuf> {
     let program = workspace::programs()?.join(name);
     if !program.exists() {
-        bail!(
-            "{} is missing: run `cargo xtask build` first",
-            program.display()
-        );
+        bail!("{} is missing: run `cargo xtask build` first", program.display());
     }
     Ok(program)
 }

@@ -41,12 +41,6 @@ fn ensure_mounted() -> Result<()> {
     if found.filesystem_type() == BPF_FS_MAGIC {
         return Ok(());
     }
-    mount(
-        Some("bpf"),
-        MOUNT,
-        Some("bpf"),
-        MsFlags::empty(),
-        None::<&str>,
-    )
-    .with_context(|| format!("mounting bpffs on {MOUNT}"))
+    mount(Some("bpf"), MOUNT, Some("bpf"), MsFlags::empty(), None::<&str>)
+        .with_context(|| format!("mounting bpffs on {MOUNT}"))
 }

@@ -36,10 +36,7 @@ pub(super) fn kill(id: &str) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     while is_populated(&folder) {
         if Instant::now() > deadline {
-            bail!(
-                "processes of {} outlive SIGKILL by {PATIENCE:?}",
-                folder.display()
-            );
+            bail!("processes of {} outlive SIGKILL by {PATIENCE:?}", folder.display());
         }
         thread::sleep(Duration::from_millis(2));
     }
@@ -74,9 +71,7 @@ fn mount() -> Result<PathBuf> {
 }
 
 fn find(mounts: &str) -> Option<PathBuf> {
-    let mut fields = mounts
-        .lines()
-        .map(|line| line.split(' ').collect::<Vec<_>>());
+    let mut fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
     fields.find_map(|fields| match fields.as_slice() {
         [_, path, "cgroup2", ..] => Some(PathBuf::from(path)),
         _ => None,

@@ -29,11 +29,7 @@ impl Claim {
     pub(super) fn new() -> Result<Self> {
         let _serial = serialize()?;
         let id = loop {
-            let id = format!(
-                "lb-{}-{}",
-                process::id(),
-                NEXT.fetch_add(1, Ordering::Relaxed)
-            );
+            let id = format!("lb-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
             match fs::create_dir(folder(&id)) {
                 Ok(()) => break id,
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}

@@ -47,10 +47,7 @@ pub fn run(options: &Options) -> Result<()> {
 fn keep() -> Result<()> {
     let network = Kubia::new()?;
     let _servers = network.serve()?;
-    println!(
-        "{} is ready: ip netns exec {0}-client ...",
-        network.lab.id()
-    );
+    println!("{} is ready: ip netns exec {0}-client ...", network.lab.id());
     loop {
         thread::park();
     }

@@ -52,7 +52,5 @@ fn die_with(parent: Pid) -> Result<()> {
         bail!("the lab {parent} is gone");
     }
     // Signals blocked by whoever started the lab are not the program's business.
-    SigSet::empty()
-        .thread_set_mask()
-        .context("unblocking signals")
+    SigSet::empty().thread_set_mask().context("unblocking signals")
 }

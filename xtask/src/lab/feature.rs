@@ -53,21 +53,14 @@ fn connect() -> std::io::Result<Socket> {
 /// The number that this kernel gave to the family.
 fn family(socket: &Socket) -> Result<u16> {
     let name = GenlCtrlAttrs::FamilyName(Request::family_name().to_owned());
-    let payload = GenlCtrl {
-        cmd: GenlCtrlCmd::GetFamily,
-        nlas: vec![name],
-    };
+    let payload = GenlCtrl { cmd: GenlCtrlCmd::GetFamily, nlas: vec![name] };
     let NetlinkPayload::InnerMessage(reply) = ask(socket, GenlMessage::from_payload(payload), 0)?
     else {
         bail!("this kernel has no ethtool netlink (CONFIG_ETHTOOL_NETLINK, Linux 5.6)");
     };
     let mut attributes = reply.payload.nlas.into_iter();
     let id = attributes.find_map(|attribute| {
-        if let GenlCtrlAttrs::FamilyId(id) = attribute {
-            Some(id)
-        } else {
-            None
-        }
+        if let GenlCtrlAttrs::FamilyId(id) = attribute { Some(id) } else { None }
     });
     id.context("the family ethtool has no number")
 }
@@ -83,15 +76,9 @@ where
     message.finalize();
     let mut bytes = vec![0; message.buffer_len()];
     message.serialize(&mut bytes);
-    socket
-        .send(&bytes, 0)
-        .context("sending to generic netlink")?;
-    let (reply, _) = socket
-        .recv_from_full()
-        .context("receiving from generic netlink")?;
-    Ok(NetlinkMessage::deserialize(&reply)
-        .context("reading from generic netlink")?
-        .payload)
+    socket.send(&bytes, 0).context("sending to generic netlink")?;
+    let (reply, _) = socket.recv_from_full().context("receiving from generic netlink")?;
+    Ok(NetlinkMessage::deserialize(&reply).context("reading from generic netlink")?.payload)
 }
 
 fn request(link: &str, name: &str, on: bool) -> Vec<Attribute> {

@@ -29,27 +29,19 @@ pub(super) fn pass() -> RwLockReadGuard<'static, ()> {
 /// From now on `id` is removed when the process is told to end.
 pub(super) fn enter(id: &str) {
     WATCHED.get_or_init(|| watch().is_ok());
-    ALIVE
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .insert(id.to_owned());
+    ALIVE.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned());
 }
 
 /// `id` is gone.
 pub(super) fn leave(id: &str) {
-    ALIVE
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .remove(id);
+    ALIVE.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
 }
 
 /// Starts the thread, and comes back once the signals are caught.
 fn watch() -> Result<()> {
     let (ready, started) = mpsc::channel();
     thread::spawn(move || wait(&ready));
-    started
-        .recv()
-        .context("starting the thread that waits for signals")
+    started.recv().context("starting the thread that waits for signals")
 }
 
 fn wait(ready: &mpsc::Sender<()>) -> Result<()> {

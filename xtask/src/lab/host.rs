@@ -30,12 +30,7 @@ impl Host {
         let netns = netns::create(lab, name)?;
         let cgroup = super::cgroup::create(lab, name)?;
         let (lab, name) = (lab.to_owned(), name.to_owned());
-        let host = Self(Arc::new(Inner {
-            lab,
-            name,
-            netns,
-            cgroup,
-        }));
+        let host = Self(Arc::new(Inner { lab, name, netns, cgroup }));
         host.quiet()?;
         host.up("lo")?;
         Ok(host)
@@ -81,16 +76,9 @@ impl Host {
     /// The same host with its programs in another cgroup, such as one below its own.
     #[must_use]
     pub fn with_cgroup(&self, cgroup: &Path) -> Self {
-        let Inner {
-            lab, name, netns, ..
-        } = &*self.0;
+        let Inner { lab, name, netns, .. } = &*self.0;
         let (lab, name, netns) = (lab.clone(), name.clone(), netns.clone());
-        Self(Arc::new(Inner {
-            lab,
-            name,
-            netns,
-            cgroup: cgroup.to_path_buf(),
-        }))
+        Self(Arc::new(Inner { lab, name, netns, cgroup: cgroup.to_path_buf() }))
     }
 
     /// A program to be run on it.
@@ -191,7 +179,8 @@ impl Host {
         self.within(|| feature::set(link, name, on))
     }
 
-    /// Leaves no checksum to the device: XDP programs of the peer then see whole ones.
+    /// Leaves no checksum to the device: XDP programs of the peer then see whole ones. Large
+    /// segments go with it, so bulk transfers take more packets.
     pub fn fill_checksums(&self, link: &str) -> Result<()> {
         self.feature(link, "tx-checksum-ip-generic", false)
     }
@@ -202,11 +191,9 @@ impl Host {
 }
 
 fn network(text: &str) -> Result<IpNet> {
-    text.parse()
-        .with_context(|| format!("{text:?} is not ADDRESS/LENGTH"))
+    text.parse().with_context(|| format!("{text:?} is not ADDRESS/LENGTH"))
 }
 
 fn ip(text: &str) -> Result<IpAddr> {
-    text.parse()
-        .with_context(|| format!("{text:?} is not an address"))
+    text.parse().with_context(|| format!("{text:?} is not an address"))
 }

@@ -57,49 +57,29 @@ impl Kubia {
         let (client, node) = (lab.host("client")?, lab.host("node")?);
         let external = vec![lab.host("external-1")?, lab.host("external-2")?];
         wire(&lab, &client, &node, &external)?;
-        let pods = [
-            ("kubia-1", 11),
-            ("kubia-2", 12),
-            ("kubia-3", 13),
-            ("shell", 20),
-        ];
+        let pods = [("kubia-1", 11), ("kubia-2", 12), ("kubia-3", 13), ("shell", 20)];
         let pods = pods.map(|(name, number)| pod(&lab, &node, name, number));
         let mut pods = pods.into_iter().collect::<Result<Vec<_>>>()?;
         let shell = pods.split_off(3).remove(0);
         bridge(&node)?;
         routes(&client, &node, &external)?;
-        Ok(Self {
-            client,
-            node,
-            pods,
-            shell,
-            external,
-            lab,
-        })
+        Ok(Self { client, node, pods, shell, external, lab })
     }
 
     /// Starts the servers of all pods and external hosts; they answer with their host's name.
     pub fn serve(&self) -> Result<Vec<Process>> {
         let pods = self.pods.iter().map(serve_pod);
-        let external = self.external.iter().map(|host| {
-            host.serve(
-                &serve::Options::new(host.name())
-                    .http(80)
-                    .udp(UDP)
-                    .bulk(BULK),
-            )
-        });
+        let external = self
+            .external
+            .iter()
+            .map(|host| host.serve(&serve::Options::new(host.name()).http(80).udp(UDP).bulk(BULK)));
         pods.chain(external).collect()
     }
 }
 
 /// Starts the servers of a pod `kubia`.
 pub fn serve_pod(pod: &Host) -> Result<Process> {
-    let server = serve::Options::new(pod.name())
-        .http(HTTP)
-        .http(HTTPS)
-        .udp(UDP)
-        .bulk(BULK);
+    let server = serve::Options::new(pod.name()).http(HTTP).http(HTTPS).udp(UDP).bulk(BULK);
     pod.serve(&server)
 }
 
@@ -118,13 +98,11 @@ fn hex(number: u8) -> u16 {
 }
 
 fn wire(lab: &Lab, client: &Host, node: &Host, external: &[Host]) -> Result<()> {
-    let dual = |host: &Host, number: u8| {
-        let end = End::new(host, "eth0").address(&format!("192.0.2.{number}/24"));
-        end.address(&format!("2001:db8:1::{number}/64"))
-    };
-    let mut ends = vec![dual(client, 10), dual(node, 2)];
+    let v4 = |host, number: u8| End::new(host, "eth0").address(&format!("192.0.2.{number}/24"));
+    let dual = |host, number| v4(host, number).address(&format!("2001:db8:1::{number}/64"));
+    let mut ends = vec![dual(client, 10).fill_checksums(), dual(node, 2)];
     for (host, number) in external.iter().zip([111, 112]) {
-        ends.push(End::new(host, "eth0").address(&format!("192.0.2.{number}/24")));
+        ends.push(v4(host, number).fill_checksums());
     }
     lab.wire("wire", ends)?;
     Ok(())
@@ -133,9 +111,7 @@ fn wire(lab: &Lab, client: &Host, node: &Host, external: &[Host]) -> Result<()> 
 fn pod(lab: &Lab, node: &Host, name: &str, number: u8) -> Result<Host> {
     let pod = lab.host(name)?;
     let [v4, v6] = pod_addresses(number);
-    let inside = End::new(&pod, "eth0")
-        .address(&format!("{v4}/24"))
-        .address(&format!("{v6}/64"));
+    let inside = End::new(&pod, "eth0").address(&format!("{v4}/24")).address(&format!("{v6}/64"));
     lab.veth(End::new(node, &format!("veth-{name}")), inside)?;
     pod.route("0.0.0.0/0", "10.244.0.1")?;
     pod.route("::/0", "fd00:10:244::1")?;
@@ -143,10 +119,7 @@ fn pod(lab: &Lab, node: &Host, name: &str, number: u8) -> Result<Host> {
 }
 
 fn bridge(node: &Host) -> Result<()> {
-    node.bridge(
-        "br0",
-        &["veth-kubia-1", "veth-kubia-2", "veth-kubia-3", "veth-shell"],
-    )?;
+    node.bridge("br0", &["veth-kubia-1", "veth-kubia-2", "veth-kubia-3", "veth-shell"])?;
     node.address("br0", "10.244.0.1/24")?;
     node.address("br0", "fd00:10:244::1/64")?;
     node.forward()
@@ -155,18 +128,10 @@ fn bridge(node: &Host) -> Result<()> {
 fn routes(client: &Host, node: &Host, external: &[Host]) -> Result<()> {
     let [node4, node6] = NODE;
     let [[pods4, pods6], [services4, services6]] = [POD_CIDRS, SERVICE_CIDRS];
-    for (to, gateway) in [
-        (pods4, node4),
-        (pods6, node6),
-        (services4, node4),
-        (services6, node6),
-    ] {
+    for (to, gateway) in [(pods4, node4), (pods6, node6), (services4, node4), (services6, node6)] {
         client.route(to, gateway)?;
     }
-    let own = [
-        ("11.11.11.11/32", "192.0.2.111"),
-        ("22.22.22.22/32", "192.0.2.112"),
-    ];
+    let own = [("11.11.11.11/32", "192.0.2.111"), ("22.22.22.22/32", "192.0.2.112")];
     for (host, (address, gateway)) in external.iter().zip(own) {
         host.address("lo", address)?;
         host.route(pods4, node4)?;
@@ -183,9 +148,6 @@ mod tests {
     #[test]
     fn both_addresses_of_a_pod_read_alike() {
         let [v4, v6] = pod_addresses(11).map(|address| address.to_string());
-        assert_eq!(
-            (v4.as_str(), v6.as_str()),
-            ("10.244.0.11", "fd00:10:244::11")
-        );
+        assert_eq!((v4.as_str(), v6.as_str()), ("10.244.0.11", "fd00:10:244::11"));
     }
 }

@@ -59,14 +59,10 @@ pub(super) fn veth(one: &Plug<'_>, other: &Plug<'_>) -> Result<()> {
     let peer = plug(LinkUnspec::new_with_name(other.name), other).setns_by_fd(file.as_raw_fd());
     let pair = plug(LinkVeth::new(one.name, other.name), one)
         .set_info_data(InfoData::Veth(InfoVeth::Peer(peer.build())));
-    talk(one.netns, async |handle| {
-        Ok(handle.link().add(pair.build()).execute().await?)
-    })
-    .with_context(|| format!("creating veth pair {} {}", one.name, other.name))?;
+    talk(one.netns, async |handle| Ok(handle.link().add(pair.build()).execute().await?))
+        .with_context(|| format!("creating veth pair {} {}", one.name, other.name))?;
     [one, other].into_iter().try_for_each(|end| {
-        talk(end.netns, async |handle| {
-            set(handle, end.name, LinkMessageBuilder::up).await
-        })
+        talk(end.netns, async |handle| set(handle, end.name, LinkMessageBuilder::up).await)
     })
 }
 
@@ -80,16 +76,8 @@ fn plug<T>(link: LinkMessageBuilder<T>, end: &Plug<'_>) -> LinkMessageBuilder<T>
 
 /// Creates a bridge that is up. Its own address is fixed: else it would change with its ports.
 pub(super) async fn bridge(handle: &Handle, name: &str) -> Result<()> {
-    let bridge = LinkBridge::new(name)
-        .address(next_mac().to_vec())
-        .up()
-        .build();
-    handle
-        .link()
-        .add(bridge)
-        .execute()
-        .await
-        .with_context(|| format!("creating bridge {name}"))
+    let bridge = LinkBridge::new(name).address(next_mac().to_vec()).up().build();
+    handle.link().add(bridge).execute().await.with_context(|| format!("creating bridge {name}"))
 }
 
 /// Makes `port` a port of `bridge`.
@@ -106,38 +94,24 @@ pub(super) async fn set(
 ) -> Result<()> {
     let link = change(LinkUnspec::new_with_index(index(handle, name).await?));
     let request = handle.link().set(link.build());
-    request
-        .execute()
-        .await
-        .with_context(|| format!("changing link {name}"))
+    request.execute().await.with_context(|| format!("changing link {name}"))
 }
 
 /// Removes a link, and its peer if it is one of a pair.
 pub(super) async fn delete(handle: &Handle, name: &str) -> Result<()> {
     let request = handle.link().del(index(handle, name).await?);
-    request
-        .execute()
-        .await
-        .with_context(|| format!("removing link {name}"))
+    request.execute().await.with_context(|| format!("removing link {name}"))
 }
 
 /// Gives a link an address that is usable at once.
 pub(super) async fn address(handle: &Handle, link: &str, address: IpNet) -> Result<()> {
     let index = index(handle, link).await?;
-    let mut request = handle
-        .address()
-        .add(index, address.addr(), address.prefix_len());
+    let mut request = handle.address().add(index, address.addr(), address.prefix_len());
     if address.addr().is_ipv6() {
         // Nobody else is on the wire: without this the address rests for a second.
-        request
-            .message_mut()
-            .attributes
-            .push(AddressAttribute::Flags(AddressFlags::Nodad));
+        request.message_mut().attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
     }
-    request
-        .execute()
-        .await
-        .with_context(|| format!("adding {address} to {link}"))
+    request.execute().await.with_context(|| format!("adding {address} to {link}"))
 }
 
 /// Where a route leads.
@@ -152,10 +126,7 @@ pub(super) enum Hop<'a> {
 pub(super) async fn route(handle: &Handle, to: IpNet, hop: Hop<'_>) -> Result<()> {
     let message = route_message(handle, to, hop).await?;
     let request = handle.route().add(message).replace();
-    request
-        .execute()
-        .await
-        .with_context(|| format!("adding a route to {to}"))
+    request.execute().await.with_context(|| format!("adding a route to {to}"))
 }
 
 async fn route_message(handle: &Handle, to: IpNet, hop: Hop<'_>) -> Result<RouteMessage> {
@@ -165,9 +136,7 @@ async fn route_message(handle: &Handle, to: IpNet, hop: Hop<'_>) -> Result<Route
         Hop::Gateway(gateway) => builder.gateway(gateway)?,
         Hop::Link(link) => {
             // The kernel takes only a route of this scope as the way to another route's gateway.
-            builder
-                .scope(RouteScope::Link)
-                .output_interface(index(handle, link).await?)
+            builder.scope(RouteScope::Link).output_interface(index(handle, link).await?)
         }
     };
     Ok(builder.build())
@@ -176,15 +145,8 @@ async fn route_message(handle: &Handle, to: IpNet, hop: Hop<'_>) -> Result<Route
 /// Adds a permanent neighbour, or replaces it.
 pub(super) async fn neighbour(handle: &Handle, link: &str, ip: IpAddr, mac: Mac) -> Result<()> {
     let index = index(handle, link).await?;
-    let request = handle
-        .neighbours()
-        .add(index, ip)
-        .link_layer_address(&mac)
-        .replace();
-    request
-        .execute()
-        .await
-        .with_context(|| format!("adding neighbour {ip} to {link}"))
+    let request = handle.neighbours().add(index, ip).link_layer_address(&mac).replace();
+    request.execute().await.with_context(|| format!("adding neighbour {ip} to {link}"))
 }
 
 /// A link's number.
@@ -196,11 +158,7 @@ pub(super) async fn index(handle: &Handle, name: &str) -> Result<u32> {
 pub(super) async fn mac(handle: &Handle, name: &str) -> Result<Mac> {
     let attributes = find(handle, name).await?.attributes;
     let address = attributes.into_iter().find_map(|attribute| {
-        if let LinkAttribute::Address(bytes) = attribute {
-            Mac::try_from(bytes).ok()
-        } else {
-            None
-        }
+        if let LinkAttribute::Address(bytes) = attribute { Mac::try_from(bytes).ok() } else { None }
     });
     address.with_context(|| format!("link {name} has no Ethernet address"))
 }
@@ -213,11 +171,7 @@ pub(super) async fn names(handle: &Handle) -> Result<Vec<String>> {
 }
 
 fn name(attribute: LinkAttribute) -> Option<String> {
-    if let LinkAttribute::IfName(name) = attribute {
-        Some(name)
-    } else {
-        None
-    }
+    if let LinkAttribute::IfName(name) = attribute { Some(name) } else { None }
 }
 
 async fn find(handle: &Handle, name: &str) -> Result<LinkMessage> {

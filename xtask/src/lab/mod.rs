@@ -19,45 +19,46 @@
 //! # }
 //! ```
 
-/// The agent on a node.
-pub mod agent;
-/// Folders for pinned BPF objects.
-mod bpffs;
-/// Control groups.
-mod cgroup;
 /// The name of a lab and the folder that claims it.
 mod claim;
-/// `xtask lab`.
-pub mod cli;
-/// The way of a program into its host.
-pub mod exec;
-/// Offloads.
-mod feature;
 /// What happens on Ctrl-C.
 mod gate;
-/// Hosts.
-mod host;
-/// The network of the Service notes.
-pub mod kubia;
-/// Links, addresses, routes, neighbours.
-mod link;
-/// Network namespaces.
-mod netns;
-/// Programs on hosts.
-mod process;
 /// How a lab goes.
 mod remove;
+/// Network namespaces.
+mod netns;
+/// Control groups.
+mod cgroup;
+/// Folders for pinned BPF objects.
+mod bpffs;
+/// Links, addresses, routes, neighbours.
+mod link;
+/// Offloads.
+mod feature;
+/// Hosts.
+mod host;
+/// Programs on hosts.
+mod process;
+/// The way of a program into its host.
+pub mod exec;
 /// Servers and clients.
 pub mod traffic;
+/// The network of the Service notes.
+pub mod kubia;
+/// The agent on a node.
+pub mod agent;
+/// `xtask lab`.
+pub mod cli;
 
 pub use host::Host;
 pub use kubia::Kubia;
 pub use link::Mac;
 pub use process::{Process, Program};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use claim::Claim;
 use link::Plug;
+use nix::unistd::Uid;
 use tokio::runtime::{Builder, Runtime};
 
 /// A network of namespaces; gone when dropped.
@@ -69,6 +70,9 @@ pub struct Lab {
 impl Lab {
     /// An empty lab, after sweeping away what labs of dead processes have left.
     pub fn new() -> Result<Self> {
+        if !Uid::effective().is_root() {
+            bail!("a lab needs root; `cargo xtask test` runs the tests as root");
+        }
         sweep()?;
         let claim = Claim::new()?;
         gate::enter(claim.id());
@@ -100,14 +104,10 @@ impl Lab {
         for end in ends {
             let port = end.host.name().to_owned();
             let mtu = end.mtu;
-            self.veth(
-                End {
-                    mtu,
-                    ..End::new(&switch, &port)
-                },
-                end,
-            )?;
+            self.veth(End { mtu, ..End::new(&switch, &port) }, end)?;
             switch.attach("br0", &port)?;
+            // Without it a veth drops what an XDP program at its other end transmits.
+            switch.feature(&port, "rx-gro", true)?;
         }
         Ok(switch)
     }
@@ -132,18 +132,19 @@ pub struct End {
     link: String,
     mac: Mac,
     mtu: Option<u32>,
+    fills_checksums: bool,
     addresses: Vec<String>,
 }
 
 impl End {
     /// The link `link` of `host`, with an Ethernet address of its own.
     pub fn new(host: &Host, link: &str) -> Self {
-        let (host, link) = (host.clone(), link.to_owned());
         Self {
-            host,
-            link,
+            host: host.clone(),
+            link: link.to_owned(),
             mac: link::next_mac(),
             mtu: None,
+            fills_checksums: false,
             addresses: Vec::new(),
         }
     }
@@ -169,27 +170,28 @@ impl End {
         self
     }
 
+    /// Sends whole checksums, as every packet on a real wire has them; see
+    /// [`Host::fill_checksums`].
+    #[must_use]
+    pub fn fill_checksums(mut self) -> Self {
+        self.fills_checksums = true;
+        self
+    }
+
     fn plug(&self) -> Plug<'_> {
-        Plug {
-            netns: self.host.netns(),
-            name: &self.link,
-            mac: self.mac,
-            mtu: self.mtu,
-        }
+        Plug { netns: self.host.netns(), name: &self.link, mac: self.mac, mtu: self.mtu }
     }
 
     /// What needs both ends to be there and up.
     fn finish(&self) -> Result<()> {
-        self.addresses
-            .iter()
-            .try_for_each(|address| self.host.address(&self.link, address))
+        if self.fills_checksums {
+            self.host.fill_checksums(&self.link)?;
+        }
+        self.addresses.iter().try_for_each(|address| self.host.address(&self.link, address))
     }
 }
 
 /// A runtime for the thread that asks.
 fn runtime() -> Result<Runtime> {
-    Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("starting a runtime")
+    Builder::new_current_thread().enable_all().build().context("starting a runtime")
 }

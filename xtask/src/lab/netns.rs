@@ -22,14 +22,8 @@ pub(super) fn create(id: &str, host: &str) -> Result<PathBuf> {
     File::create_new(&path).with_context(|| format!("creating {}", path.display()))?;
     on_a_thread(|| {
         unshare(CloneFlags::CLONE_NEWNET).context("creating a network namespace")?;
-        mount(
-            Some(OWN),
-            &path,
-            None::<&str>,
-            MsFlags::MS_BIND,
-            None::<&str>,
-        )
-        .with_context(|| format!("naming a network namespace {}", path.display()))
+        mount(Some(OWN), &path, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+            .with_context(|| format!("naming a network namespace {}", path.display()))
     })?;
     Ok(path)
 }

@@ -40,12 +40,7 @@ pub struct Program {
 impl Program {
     pub(super) fn new(host: &Host, program: impl Into<OsString>) -> Self {
         let (words, environment) = (vec![program.into()], Vec::new());
-        Self {
-            host: host.clone(),
-            words,
-            environment,
-            patience: PATIENCE,
-        }
+        Self { host: host.clone(), words, environment, patience: PATIENCE }
     }
 
     /// Adds arguments.
@@ -72,20 +67,13 @@ impl Program {
     /// Starts it. It dies with the [`Process`], with the lab, and with this process.
     pub fn spawn(self) -> Result<Process> {
         let name = self.words.first().map(Path::new).and_then(Path::file_name);
-        let name = name
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default();
+        let name = name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let output = self.host.folder()?.join(format!("{number}-{name}"));
         let files = [output.with_extension("out"), output.with_extension("err")];
         let child = spawn(self.command(&files)?).with_context(|| format!("starting {name}"))?;
         let [stdout, stderr] = files;
-        Ok(Process {
-            name,
-            child,
-            stdout,
-            stderr,
-        })
+        Ok(Process { name, child, stdout, stderr })
     }
 
     /// Runs it to its end with nothing to read; what it wrote to standard output.
@@ -97,25 +85,10 @@ impl Program {
     /// The command that goes into the host and becomes this program.
     fn command(&self, [stdout, stderr]: &[PathBuf; 2]) -> Result<Command> {
         let mut command = Command::new(workspace::programs()?.join("xtask"));
-        command.args([
-            "lab",
-            "exec",
-            "--parent",
-            &process::id().to_string(),
-            "--netns",
-        ]);
-        command
-            .arg(self.host.netns())
-            .arg("--cgroup")
-            .arg(self.host.cgroup());
-        command
-            .arg("--")
-            .args(&self.words)
-            .envs(self.environment.iter().cloned());
-        command
-            .stdin(Stdio::piped())
-            .stdout(create(stdout)?)
-            .stderr(create(stderr)?);
+        command.args(["lab", "exec", "--parent", &process::id().to_string(), "--netns"]);
+        command.arg(self.host.netns()).arg("--cgroup").arg(self.host.cgroup());
+        command.arg("--").args(&self.words).envs(self.environment.iter().cloned());
+        command.stdin(Stdio::piped()).stdout(create(stdout)?).stderr(create(stderr)?);
         // Ctrl-C at the terminal is for the lab alone: it ends its programs in order.
         command.process_group(0);
         Ok(command)
@@ -146,18 +119,11 @@ impl Process {
                 return Ok(line.to_owned());
             }
             if let Some(status) = ended {
-                bail!(
-                    "{} ended ({status}) before it said {text:?}:\n{}",
-                    self.name,
-                    self.tail()
-                );
+                bail!("{} ended ({status}) before it said {text:?}:\n{}", self.name, self.tail());
             }
             if Instant::now() > deadline {
                 let tail = self.tail();
-                bail!(
-                    "{} did not say {text:?} within {patience:?}:\n{tail}",
-                    self.name
-                );
+                bail!("{} did not say {text:?} within {patience:?}:\n{tail}", self.name);
             }
             thread::sleep(PAUSE);
         }
@@ -171,11 +137,7 @@ impl Process {
                 return Ok(status);
             }
             if Instant::now() > deadline {
-                bail!(
-                    "{} did not end within {patience:?}:\n{}",
-                    self.name,
-                    self.tail()
-                );
+                bail!("{} did not end within {patience:?}:\n{}", self.name, self.tail());
             }
             thread::sleep(PAUSE);
         }
@@ -220,16 +182,11 @@ impl Process {
     /// The last lines of both.
     pub fn tail(&self) -> String {
         let (stdout, stderr) = (self.stdout(), self.stderr());
-        last(&stdout)
-            .chain(last(&stderr))
-            .collect::<Vec<_>>()
-            .join("\n")
+        last(&stdout).chain(last(&stderr)).collect::<Vec<_>>().join("\n")
     }
 
     fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
-        self.child
-            .try_wait()
-            .with_context(|| format!("waiting for {}", self.name))
+        self.child.try_wait().with_context(|| format!("waiting for {}", self.name))
     }
 }
 
@@ -242,9 +199,7 @@ impl Drop for Process {
 }
 
 fn read(file: &Path) -> String {
-    fs::read(file)
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .unwrap_or_default()
+    fs::read(file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }
 
 fn last(text: &str) -> impl Iterator<Item = &str> {
@@ -267,13 +222,8 @@ fn spawn(command: Command) -> Result<Child> {
         orders
     });
     let (sender, child) = mpsc::channel();
-    spawner
-        .send((command, sender))
-        .ok()
-        .context("the thread that starts programs is gone")?;
-    Ok(child
-        .recv()
-        .context("the thread that starts programs is gone")??)
+    spawner.send((command, sender)).ok().context("the thread that starts programs is gone")?;
+    Ok(child.recv().context("the thread that starts programs is gone")??)
 }
 
 fn serve(inbox: mpsc::Receiver<Order>) {

@@ -10,12 +10,7 @@ use std::io;
 
 /// Removes the lab `id`: its processes first, its claim last.
 pub(super) fn all(id: &str) -> Result<()> {
-    let parts = [
-        cgroup::kill(id),
-        bpffs::remove(id),
-        cgroup::remove(id),
-        netns::remove(id),
-    ];
+    let parts = [cgroup::kill(id), bpffs::remove(id), cgroup::remove(id), netns::remove(id)];
     for part in parts {
         part.with_context(|| format!("removing the lab {id}"))?;
     }

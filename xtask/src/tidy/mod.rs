@@ -4,10 +4,10 @@
 //! stay at their edge, `unsafe` stays in named files, nothing is left unfinished. Each finding is
 //! one line, `path:line: rule`.
 
-/// What is forbidden where.
-mod rules;
 /// Rust source to words.
 mod tokens;
+/// What is forbidden where.
+mod rules;
 
 use crate::workspace;
 use anyhow::{Context, Result, bail};
@@ -31,10 +31,7 @@ pub fn check() -> Result<()> {
         println!("{finding}");
     }
     if !findings.is_empty() {
-        bail!(
-            "{} places break the rules of `cargo xtask tidy`",
-            findings.len()
-        );
+        bail!("{} places break the rules of `cargo xtask tidy`", findings.len());
     }
     Ok(())
 }
@@ -59,24 +56,10 @@ fn read(path: &str) -> Result<String> {
 fn files() -> Result<Vec<String>> {
     let mut git = Command::new("git");
     // The folder may belong to another user than the one (root, in CI) who checks it.
-    git.args([
-        "-c",
-        "safe.directory=*",
-        "ls-files",
-        "-z",
-        "-c",
-        "-o",
-        "--exclude-standard",
-    ]);
-    let output = git
-        .current_dir(workspace::root())
-        .output()
-        .context("starting git")?;
+    git.args(["-c", "safe.directory=*", "ls-files", "-z", "-c", "-o", "--exclude-standard"]);
+    let output = git.current_dir(workspace::root()).output().context("starting git")?;
     if !output.status.success() {
-        bail!(
-            "git ls-files: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        bail!("git ls-files: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     let names = String::from_utf8(output.stdout).context("a file name is not UTF-8")?;
     Ok(names.split_terminator('\0').map(str::to_owned).collect())

@@ -18,22 +18,10 @@ struct Fence {
 }
 
 const FENCES: [Fence; 4] = [
-    Fence {
-        name: "kube",
-        inside: &["source/", "status/"],
-    },
-    Fence {
-        name: "k8s_openapi",
-        inside: &["source/", "status/"],
-    },
-    Fence {
-        name: "aya",
-        inside: &["bpf/"],
-    },
-    Fence {
-        name: "clap",
-        inside: &["cli/", "config.rs", "bin/"],
-    },
+    Fence { name: "kube", inside: &["source/", "status/"] },
+    Fence { name: "k8s_openapi", inside: &["source/", "status/"] },
+    Fence { name: "aya", inside: &["bpf/"] },
+    Fence { name: "clap", inside: &["cli/", "config.rs", "bin/"] },
 ];
 
 /// Modules that compute and do nothing else, and what would break that.
@@ -82,32 +70,21 @@ impl Tree {
         let modules = tokens.windows(3).filter(|window| {
             starts_with(window, &["mod"]) && window.last().is_some_and(|last| last.text == ";")
         });
-        let order = modules
-            .filter_map(|window| window.get(1))
-            .map(|name| name.text.clone());
-        Ok(Self {
-            order: order.collect(),
-        })
+        let order = modules.filter_map(|window| window.get(1)).map(|name| name.text.clone());
+        Ok(Self { order: order.collect() })
     }
 
     /// All that is wrong with one file, by line.
     pub(super) fn check(&self, path: &str, text: &str) -> Vec<Finding> {
         let mut broken = local_names(path, text);
-        if Path::new(path)
-            .extension()
-            .is_some_and(|extension| extension == "rs")
-        {
+        if Path::new(path).extension().is_some_and(|extension| extension == "rs") {
             match scan(text) {
                 Ok(tokens) => broken.extend(self.check_rust(path, &tokens)),
                 Err(error) => broken.push((1, error.to_string())),
             }
         }
         broken.sort();
-        let finding = |(line, rule)| Finding {
-            path: path.to_owned(),
-            line,
-            rule,
-        };
+        let finding = |(line, rule)| Finding { path: path.to_owned(), line, rule };
         broken.into_iter().map(finding).collect()
     }
 
@@ -130,16 +107,9 @@ impl Tree {
         };
         let later = |used: &&Token| self.place(&used.text).is_some_and(|other| other > place);
         let rule = |used: &Token| {
-            (
-                used.line,
-                format!("{own} uses {}, which comes later in the flow", used.text),
-            )
+            (used.line, format!("{own} uses {}, which comes later in the flow", used.text))
         };
-        used_modules(tokens)
-            .into_iter()
-            .filter(later)
-            .map(rule)
-            .collect()
+        used_modules(tokens).into_iter().filter(later).map(rule).collect()
     }
 
     fn place(&self, module: &str) -> Option<usize> {
@@ -193,10 +163,7 @@ fn fences(inner: &str, tokens: &[Token]) -> Vec<(usize, String)> {
     let name = |fence: &Fence| {
         let rule = format!("{} belongs to {} only", fence.name, fence.inside.join(", "));
         let named = crate_names(tokens, fence.name);
-        named
-            .into_iter()
-            .map(|line| (line, rule.clone()))
-            .collect::<Vec<_>>()
+        named.into_iter().map(|line| (line, rule.clone())).collect::<Vec<_>>()
     };
     FENCES.iter().filter(outside).flat_map(name).collect()
 }
@@ -210,10 +177,7 @@ fn crate_names(tokens: &[Token], name: &str) -> Vec<usize> {
         starts_with(window, &["use"]) || window.get(2).is_some_and(|next| next.text == "::")
     };
     let windows = tokens.windows(3).filter(begins).filter(path);
-    windows
-        .filter_map(|window| window.get(1))
-        .map(|token| token.line)
-        .collect()
+    windows.filter_map(|window| window.get(1)).map(|token| token.line).collect()
 }
 
 fn impure(inner: &str, tokens: &[Token]) -> Vec<(usize, String)> {
@@ -221,12 +185,8 @@ fn impure(inner: &str, tokens: &[Token]) -> Vec<(usize, String)> {
     if !PURE.contains(&own) {
         return Vec::new();
     }
-    let words = tokens
-        .iter()
-        .filter(|token| IMPURE.contains(&token.text.as_str()));
-    words
-        .map(|token| (token.line, format!("{own} is pure: no {}", token.text)))
-        .collect()
+    let words = tokens.iter().filter(|token| IMPURE.contains(&token.text.as_str()));
+    words.map(|token| (token.line, format!("{own} is pure: no {}", token.text))).collect()
 }
 
 fn unsafe_code(path: &str, tokens: &[Token]) -> Vec<(usize, String)> {
@@ -234,17 +194,12 @@ fn unsafe_code(path: &str, tokens: &[Token]) -> Vec<(usize, String)> {
         return Vec::new();
     }
     let words = tokens.iter().filter(|token| token.text == "unsafe");
-    words
-        .map(|token| (token.line, "unsafe is for the named files only".to_owned()))
-        .collect()
+    words.map(|token| (token.line, "unsafe is for the named files only".to_owned())).collect()
 }
 
 fn unfinished(tokens: &[Token]) -> Vec<(usize, String)> {
-    let signs: [&[&str]; 3] = [
-        &["#", "[", "ignore"],
-        &["todo", "!", "("],
-        &["unimplemented", "!", "("],
-    ];
+    let signs: [&[&str]; 3] =
+        [&["#", "[", "ignore"], &["todo", "!", "("], &["unimplemented", "!", "("]];
     let mut broken = Vec::new();
     for (at, token) in tokens.iter().enumerate() {
         let rest = tokens.get(at..).unwrap_or_default();
@@ -269,8 +224,7 @@ fn local_names(path: &str, text: &str) -> Vec<(usize, String)> {
 /// Whether `name` stands in `line` as the beginning of a word.
 fn is_named(line: &str, name: &str) -> bool {
     let before = |at: usize| line.get(..at).and_then(|before| before.chars().next_back());
-    line.match_indices(name)
-        .any(|(at, _)| !before(at).is_some_and(char::is_alphanumeric))
+    line.match_indices(name).any(|(at, _)| !before(at).is_some_and(char::is_alphanumeric))
 }
 
 #[cfg(test)]
@@ -283,10 +237,7 @@ mod tests {
     /// The findings in one file, as `line: rule`.
     fn check(path: &str, text: &str) -> Vec<String> {
         let findings = Tree::new(LIB).unwrap().check(path, text);
-        findings
-            .iter()
-            .map(|f| format!("{}: {}", f.line, f.rule))
-            .collect()
+        findings.iter().map(|f| format!("{}: {}", f.line, f.rule)).collect()
     }
 
     fn agent(inner: &str, text: &str) -> Vec<String> {
@@ -312,10 +263,7 @@ mod tests {
     #[test]
     fn a_path_in_the_code_is_a_use_too() {
         let found = agent("model/mod.rs", "fn f() { crate::compile::compile() }");
-        assert_eq!(
-            found,
-            ["1: model uses compile, which comes later in the flow"]
-        );
+        assert_eq!(found, ["1: model uses compile, which comes later in the flow"]);
     }
 
     #[test]
@@ -326,25 +274,13 @@ mod tests {
 
     #[test]
     fn edge_crates_stay_at_their_edge() {
-        assert_eq!(
-            agent(
-                "source/cluster.rs",
-                "use kube::Client;\nuse k8s_openapi::api;"
-            ),
-            [""; 0]
-        );
+        assert_eq!(agent("source/cluster.rs", "use kube::Client;\nuse k8s_openapi::api;"), [""; 0]);
         assert_eq!(
             agent("agent.rs", "use kube::Client;"),
             ["1: kube belongs to source/, status/ only"]
         );
-        assert_eq!(
-            agent("config.rs", "#[derive(clap::Args)] struct A;"),
-            [""; 0]
-        );
-        assert_eq!(
-            agent("agent.rs", "fn f(a: aya::Ebpf) {}"),
-            ["1: aya belongs to bpf/ only"]
-        );
+        assert_eq!(agent("config.rs", "#[derive(clap::Args)] struct A;"), [""; 0]);
+        assert_eq!(agent("agent.rs", "fn f(a: aya::Ebpf) {}"), ["1: aya belongs to bpf/ only"]);
         assert_eq!(
             agent("source/mod.rs", "use clap;"),
             ["1: clap belongs to cli/, config.rs, bin/ only"]
@@ -353,25 +289,13 @@ mod tests {
 
     #[test]
     fn a_module_of_our_own_may_bear_a_crates_name() {
-        assert_eq!(
-            agent("agent.rs", "use crate::source::kube::Watch;"),
-            [""; 0]
-        );
+        assert_eq!(agent("agent.rs", "use crate::source::kube::Watch;"), [""; 0]);
     }
 
     #[test]
     fn pure_modules_do_not_wait() {
-        let found = agent(
-            "reconcile/diff.rs",
-            "async fn f() {}\n// await\nuse tokio::time;",
-        );
-        assert_eq!(
-            found,
-            [
-                "1: reconcile is pure: no async",
-                "3: reconcile is pure: no tokio"
-            ]
-        );
+        let found = agent("reconcile/diff.rs", "async fn f() {}\n// await\nuse tokio::time;");
+        assert_eq!(found, ["1: reconcile is pure: no async", "3: reconcile is pure: no tokio"]);
         assert_eq!(agent("agent.rs", "async fn f() {}"), [""; 0]);
     }
 
@@ -386,10 +310,7 @@ mod tests {
     fn nothing_is_left_unfinished() {
         let text = "#[test]\n#[ignore = \"slow\"]\nfn f() { todo!() }\nfn g() { \"todo!()\" }";
         let found = check("xtask/src/build.rs", text);
-        assert_eq!(
-            found,
-            ["2: #[ignore is unfinished", "3: todo!( is unfinished"]
-        );
+        assert_eq!(found, ["2: #[ignore is unfinished", "3: todo!( is unfinished"]);
     }
 
     #[test]

@@ -29,15 +29,9 @@ fn flatten(stream: TokenStream, into: &mut Vec<Token>) {
             bracket(&group, into);
         } else if is_first_colon(&tree) {
             trees.next();
-            into.push(Token {
-                text: "::".into(),
-                line,
-            });
+            into.push(Token { text: "::".into(), line });
         } else {
-            into.push(Token {
-                text: tree.to_string(),
-                line,
-            });
+            into.push(Token { text: tree.to_string(), line });
         }
     }
 }
@@ -54,24 +48,14 @@ fn bracket(group: &Group, into: &mut Vec<Token>) {
         Delimiter::Parenthesis => ("(", ")"),
         Delimiter::None => ("", ""),
     };
-    into.push(Token {
-        text: open.into(),
-        line: group.span_open().start().line,
-    });
+    into.push(Token { text: open.into(), line: group.span_open().start().line });
     flatten(group.stream(), into);
-    into.push(Token {
-        text: close.into(),
-        line: group.span_close().start().line,
-    });
+    into.push(Token { text: close.into(), line: group.span_close().start().line });
 }
 
 /// Whether `tokens` begin with `words`.
 pub(super) fn starts_with(tokens: &[Token], words: &[&str]) -> bool {
-    tokens.len() >= words.len()
-        && tokens
-            .iter()
-            .zip(words)
-            .all(|(token, word)| token.text == *word)
+    tokens.len() >= words.len() && tokens.iter().zip(words).all(|(token, word)| token.text == *word)
 }
 
 #[cfg(test)]
@@ -79,11 +63,7 @@ mod tests {
     use super::*;
 
     fn texts(source: &str) -> Vec<String> {
-        scan(source)
-            .unwrap()
-            .into_iter()
-            .map(|token| token.text)
-            .collect()
+        scan(source).unwrap().into_iter().map(|token| token.text).collect()
     }
 
     #[test]
@@ -93,10 +73,7 @@ mod tests {
 
     #[test]
     fn paths_keep_their_colons_together() {
-        assert_eq!(
-            texts("crate::{a::b}"),
-            ["crate", "::", "{", "a", "::", "b", "}"]
-        );
+        assert_eq!(texts("crate::{a::b}"), ["crate", "::", "{", "a", "::", "b", "}"]);
     }
 
     #[test]

@@ -35,9 +35,7 @@ pub(super) fn assign(
         );
     }
     open.retain(|(name, family)| {
-        !give(drafts, name, &mut taken, |taken| {
-            remembered(memory, name, *family, cidrs, taken)
-        })
+        !give(drafts, name, &mut taken, |taken| remembered(memory, name, *family, cidrs, taken))
     });
     open.retain(|(name, family)| {
         !give(drafts, name, &mut taken, |taken| {
@@ -54,9 +52,7 @@ pub(super) fn assign(
         }
     }
     drafts.values_mut().for_each(in_family_order);
-    let given = drafts
-        .values()
-        .filter(|draft| !draft.service.cluster_ips.is_empty());
+    let given = drafts.values().filter(|draft| !draft.service.cluster_ips.is_empty());
     memory.remember_ips(
         given.map(|draft| (&draft.service.name, draft.service.cluster_ips.as_slice())),
     );
@@ -80,12 +76,8 @@ fn settle_families(draft: &mut Draft, supported: &[Family]) {
     if draft.service.kind == ServiceType::ExternalName {
         return;
     }
-    let explicit: Vec<_> = draft
-        .service
-        .cluster_ips
-        .iter()
-        .map(|&address| Family::of(address))
-        .collect();
+    let explicit: Vec<_> =
+        draft.service.cluster_ips.iter().map(|&address| Family::of(address)).collect();
     let (limit, open) = match draft.policy {
         Some(Policy::Prefer | Policy::Require) => (2, true),
         Some(Policy::Single) => (explicit.len().max(1), asked.is_empty()),
@@ -95,12 +87,7 @@ fn settle_families(draft: &mut Draft, supported: &[Family]) {
         draft.service.headless || explicit.contains(family) || supported.contains(family)
     };
     let defaults = if open { supported } else { &[] };
-    for &family in explicit
-        .iter()
-        .chain(&asked)
-        .filter(|family| usable(family))
-        .chain(defaults)
-    {
+    for &family in explicit.iter().chain(&asked).filter(|family| usable(family)).chain(defaults) {
         if draft.families.len() < limit && !draft.families.contains(&family) {
             draft.families.push(family);
         }
@@ -138,10 +125,7 @@ fn note_missing(draft: &mut Draft, missing: &[Family], supported: &[Family]) {
 /// A Service that lost its address to another gets no other in its place: nobody would ask there.
 fn keep_explicit(draft: &mut Draft, taken: &mut Taken) -> Vec<Family> {
     let explicit = std::mem::take(&mut draft.service.cluster_ips);
-    let settled: Vec<_> = explicit
-        .iter()
-        .map(|&address| Family::of(address))
-        .collect();
+    let settled: Vec<_> = explicit.iter().map(|&address| Family::of(address)).collect();
     for address in explicit {
         if let Some(owner) = taken.get(&address) {
             draft.report.add(
@@ -156,12 +140,7 @@ fn keep_explicit(draft: &mut Draft, taken: &mut Taken) -> Vec<Family> {
     if draft.service.headless {
         return Vec::new();
     }
-    draft
-        .families
-        .iter()
-        .copied()
-        .filter(|family| !settled.contains(family))
-        .collect()
+    draft.families.iter().copied().filter(|family| !settled.contains(family)).collect()
 }
 
 /// Gives the Service the address that `choose` finds, if it finds one.
@@ -206,9 +185,7 @@ fn search(
     free: impl Fn(&IpAddr) -> bool,
 ) -> Option<IpAddr> {
     let seed = fnv1a(&name.to_string());
-    let mut cidrs = cidrs
-        .iter()
-        .filter(|cidr| Family::of(cidr.addr()) == family);
+    let mut cidrs = cidrs.iter().filter(|cidr| Family::of(cidr.addr()) == family);
     cidrs.find_map(|cidr| Pool::of(*cidr).from(seed).take(tries).find(&free))
 }
 
@@ -229,21 +206,9 @@ impl Pool {
             IpAddr::V6(address) => (Family::Ipv6, address.to_bits()),
         };
         match (family, size) {
-            (_, 1) | (Family::Ipv4, 2) => Self {
-                family,
-                first: base,
-                len: size,
-            },
-            (Family::Ipv4, size) => Self {
-                family,
-                first: base + 1,
-                len: size - 2,
-            },
-            (Family::Ipv6, size) => Self {
-                family,
-                first: base + 1,
-                len: size - 1,
-            },
+            (_, 1) | (Family::Ipv4, 2) => Self { family, first: base, len: size },
+            (Family::Ipv4, size) => Self { family, first: base + 1, len: size - 2 },
+            (Family::Ipv6, size) => Self { family, first: base + 1, len: size - 1 },
         }
     }
 
@@ -264,10 +229,7 @@ impl Pool {
 
 fn in_family_order(draft: &mut Draft) {
     let families = draft.families.clone();
-    let place = |address: &IpAddr| {
-        families
-            .iter()
-            .position(|&family| family == Family::of(*address))
-    };
+    let place =
+        |address: &IpAddr| families.iter().position(|&family| family == Family::of(*address));
     draft.service.cluster_ips.sort_by_key(place);
 }

@@ -29,9 +29,7 @@ impl Draft {
             return Err(report);
         };
         let spec = object.spec.as_ref();
-        let families = spec
-            .and_then(|spec| spec.ip_families.as_deref())
-            .unwrap_or_default();
+        let families = spec.and_then(|spec| spec.ip_families.as_deref()).unwrap_or_default();
         let policy = spec.and_then(|spec| spec.ip_family_policy.as_deref());
         Ok(Self {
             service,
@@ -53,11 +51,8 @@ impl Draft {
     /// Where port `index` of `service` is written.
     pub(super) fn port_path(&self, index: usize) -> String {
         let port = self.service.ports.get(index);
-        let written = port.and_then(|port| {
-            self.written_ports
-                .iter()
-                .position(|name| *name == port.name)
-        });
+        let written =
+            port.and_then(|port| self.written_ports.iter().position(|name| *name == port.name));
         format!("spec.ports[{}]", written.unwrap_or(index))
     }
 }
@@ -71,10 +66,7 @@ fn read_families(list: &[String], report: &mut Report) -> Vec<Family> {
     for (index, text) in list.iter().enumerate() {
         match Family::parse(text) {
             Some(family) if families.contains(&family) => {
-                report.add(
-                    format!("spec.ipFamilies[{index}]"),
-                    format!("{family} is there twice"),
-                );
+                report.add(format!("spec.ipFamilies[{index}]"), format!("{family} is there twice"));
             }
             Some(family) => families.push(family),
             None => {

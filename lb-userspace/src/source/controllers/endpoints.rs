@@ -45,21 +45,12 @@ fn selects(service: &Service) -> bool {
 
 /// Pods of the Service's namespace that carry all its labels and are not over.
 fn selected<'a>(service: &Service, pods: &'a Pods) -> Vec<&'a api::Pod> {
-    let in_namespace = pods
-        .iter()
-        .filter(|(name, _)| name.namespace == service.name.namespace);
-    let candidates = in_namespace
-        .map(|(_, found)| &found.object)
-        .filter(|pod| !is_over(pod));
+    let in_namespace = pods.iter().filter(|(name, _)| name.namespace == service.name.namespace);
+    let candidates = in_namespace.map(|(_, found)| &found.object).filter(|pod| !is_over(pod));
     let carries =
         |pod: &api::Pod, key: &str, value: &str| field::label(&pod.metadata, key) == Some(value);
     candidates
-        .filter(|pod| {
-            service
-                .selector
-                .iter()
-                .all(|(key, value)| carries(pod, key, value))
-        })
+        .filter(|pod| service.selector.iter().all(|(key, value)| carries(pod, key, value)))
         .collect()
 }
 
@@ -82,13 +73,8 @@ fn groups(
     let mut groups = Groups::new();
     for pod in pods {
         let ports = ports(service, pod);
-        for address in addresses(pod)
-            .into_iter()
-            .filter(|&address| wanted(Family::of(address)))
-        {
-            let group = groups
-                .entry((Family::of(address), ports.clone()))
-                .or_default();
+        for address in addresses(pod).into_iter().filter(|&address| wanted(Family::of(address))) {
+            let group = groups.entry((Family::of(address), ports.clone())).or_default();
             group.push(endpoint(service, pod, address, zones));
         }
     }
@@ -100,20 +86,10 @@ fn addresses(pod: &api::Pod) -> Vec<IpAddr> {
     let Some(status) = &pod.status else {
         return Vec::new();
     };
-    let many = status
-        .pod_ips
-        .iter()
-        .flatten()
-        .map(|pod_ip| pod_ip.ip.as_str());
+    let many = status.pod_ips.iter().flatten().map(|pod_ip| pod_ip.ip.as_str());
     let mut addresses: Vec<IpAddr> = Vec::new();
-    for address in many
-        .chain(status.pod_ip.as_deref())
-        .filter_map(field::parse_address)
-    {
-        if !addresses
-            .iter()
-            .any(|earlier| earlier.is_ipv4() == address.is_ipv4())
-        {
+    for address in many.chain(status.pod_ip.as_deref()).filter_map(field::parse_address) {
+        if !addresses.iter().any(|earlier| earlier.is_ipv4() == address.is_ipv4()) {
             addresses.push(address);
         }
     }
@@ -144,11 +120,8 @@ fn endpoint(
 }
 
 fn is_ready(pod: &api::Pod) -> bool {
-    let conditions = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.conditions.as_deref())
-        .unwrap_or_default();
+    let conditions =
+        pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
     let ready =
         |condition: &api::PodCondition| condition.type_ == "Ready" && condition.status == "True";
     conditions.is_empty() || conditions.iter().any(ready)
@@ -158,20 +131,14 @@ fn is_ready(pod: &api::Pod) -> bool {
 fn hostname(service: &Service, pod: &api::Pod) -> Option<String> {
     let spec = pod.spec.as_ref()?;
     let below = spec.subdomain.as_ref() == Some(&service.name.name);
-    spec.hostname
-        .clone()
-        .filter(|hostname| below && !hostname.is_empty())
+    spec.hostname.clone().filter(|hostname| below && !hostname.is_empty())
 }
 
 /// The Service's ports as this Pod has them; a name that it does not know is left out.
 fn ports(service: &Service, pod: &api::Pod) -> Vec<EndpointPort> {
     let resolved = |port: &ServicePort| {
         let number = resolve(port, pod)?;
-        Some(EndpointPort {
-            name: port.name.clone(),
-            protocol: port.protocol,
-            port: number,
-        })
+        Some(EndpointPort { name: port.name.clone(), protocol: port.protocol, port: number })
     };
     service.ports.iter().filter_map(resolved).collect()
 }
@@ -196,9 +163,7 @@ fn container_port(name: &str, protocol: &str, pod: &api::Pod) -> Option<u16> {
     let same = |port: &&api::ContainerPort| {
         port.name.as_deref() == Some(name) && port.protocol.as_deref().unwrap_or("TCP") == protocol
     };
-    u16::try_from(ports.find(same)?.container_port)
-        .ok()
-        .filter(|&number| number != 0)
+    u16::try_from(ports.find(same)?.container_port).ok().filter(|&number| number != 0)
 }
 
 fn slice(
@@ -207,14 +172,9 @@ fn slice(
     endpoints: Vec<Endpoint>,
 ) -> EndpointSlice {
     // The name depends on the ports, so that slices keep theirs while others come and go.
-    let what = ports
-        .iter()
-        .map(|port| format!(" {}:{}/{}", port.name, port.port, port.protocol.name()));
-    let hash = fnv1a(&format!(
-        "{} {family}{}",
-        service.name,
-        what.collect::<String>()
-    ));
+    let what =
+        ports.iter().map(|port| format!(" {}:{}/{}", port.name, port.port, port.protocol.name()));
+    let hash = fnv1a(&format!("{} {family}{}", service.name, what.collect::<String>()));
     let name = format!("{}-{}", service.name.name, suffix(hash));
     EndpointSlice {
         name: ObjectName::new(service.name.namespace.as_str(), name),
@@ -231,9 +191,7 @@ fn note_unknown_ports(draft: &mut Draft, pods: &[&api::Pod]) {
             let (target, protocol) = (&port.target_port, port.protocol.name());
             let message =
                 format!("no selected Pod has a container port named {target} with {protocol}");
-            draft
-                .report
-                .add(format!("{}.targetPort", draft.port_path(index)), message);
+            draft.report.add(format!("{}.targetPort", draft.port_path(index)), message);
         }
     }
 }

@@ -14,11 +14,7 @@ impl Family {
     pub(super) const ALL: [Self; 2] = [Self::Ipv4, Self::Ipv6];
 
     pub(super) fn of(address: IpAddr) -> Self {
-        if address.is_ipv4() {
-            Self::Ipv4
-        } else {
-            Self::Ipv6
-        }
+        if address.is_ipv4() { Self::Ipv4 } else { Self::Ipv6 }
     }
 
     pub(super) fn parse(text: &str) -> Option<Self> {

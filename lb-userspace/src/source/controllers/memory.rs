@@ -29,11 +29,7 @@ pub struct Memory {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self {
-            version: VERSION,
-            cluster_ips: BTreeMap::new(),
-            node_ports: BTreeMap::new(),
-        }
+        Self { version: VERSION, cluster_ips: BTreeMap::new(), node_ports: BTreeMap::new() }
     }
 }
 
@@ -45,10 +41,7 @@ impl Memory {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return (Self::default(), None),
             Err(error) => {
-                return (
-                    Self::default(),
-                    Some(format!("cannot be read ({error}); started over")),
-                );
+                return (Self::default(), Some(format!("cannot be read ({error}); started over")));
             }
         };
         match Self::parse(&text) {
@@ -75,14 +68,9 @@ impl Memory {
             tempfile::NamedTempFile::new_in(state_dir).context("creating a temporary file")?;
         serde_json::to_writer_pretty(&mut file, self).context("writing allocations")?;
         file.write_all(b"\n").context("writing allocations")?;
-        file.as_file()
-            .sync_all()
-            .context("writing allocations to the disk")?;
-        file.persist(state_dir.join(FILE))
-            .context("renaming the temporary file")?;
-        File::open(state_dir)?
-            .sync_all()
-            .context("writing the folder to the disk")
+        file.as_file().sync_all().context("writing allocations to the disk")?;
+        file.persist(state_dir.join(FILE)).context("renaming the temporary file")?;
+        File::open(state_dir)?.sync_all().context("writing the folder to the disk")
     }
 
     /// Path of the file in `state_dir`.
@@ -98,9 +86,7 @@ impl Memory {
 
     /// The addresses that Service `name` had.
     pub(super) fn ips(&self, name: &ObjectName) -> &[IpAddr] {
-        self.cluster_ips
-            .get(&name.to_string())
-            .map_or(&[], Vec::as_slice)
+        self.cluster_ips.get(&name.to_string()).map_or(&[], Vec::as_slice)
     }
 
     /// Every address that some Service had: also one whose manifest cannot be read just now.
@@ -110,11 +96,7 @@ impl Memory {
 
     /// Every number that some Service had.
     pub(super) fn all_ports(&self) -> BTreeSet<u16> {
-        self.node_ports
-            .values()
-            .flat_map(BTreeMap::values)
-            .copied()
-            .collect()
+        self.node_ports.values().flat_map(BTreeMap::values).copied().collect()
     }
 
     /// The number that `label` of Service `name` had.
@@ -127,18 +109,14 @@ impl Memory {
         given: impl Iterator<Item = (&'a ObjectName, &'a [IpAddr])>,
     ) {
         for (name, addresses) in given {
-            self.cluster_ips
-                .insert(name.to_string(), addresses.to_vec());
+            self.cluster_ips.insert(name.to_string(), addresses.to_vec());
         }
     }
 
     /// A Service that has no number just now keeps those it had in mind.
     pub(super) fn remember_ports(&mut self, name: &ObjectName, ports: BTreeMap<String, u16>) {
         if !ports.is_empty() {
-            self.node_ports
-                .entry(name.to_string())
-                .or_default()
-                .extend(ports);
+            self.node_ports.entry(name.to_string()).or_default().extend(ports);
         }
     }
 }
@@ -147,10 +125,7 @@ impl Memory {
 fn set_aside(path: &Path, error: &anyhow::Error) -> String {
     let aside = path.with_extension("json.unreadable");
     match fs::rename(path, &aside) {
-        Ok(()) => format!(
-            "says nothing ({error}); kept as {}, started over",
-            aside.display()
-        ),
+        Ok(()) => format!("says nothing ({error}); kept as {}, started over", aside.display()),
         Err(_) => format!("says nothing ({error}); started over"),
     }
 }

@@ -86,18 +86,11 @@ fn mirror(name: &ObjectName, object: &api::Endpoints, report: &mut Report) -> Ve
 
 fn ports(subset: &api::EndpointSubset, path: &str, report: &mut Report) -> Vec<EndpointPort> {
     let list = subset.ports.iter().flatten().enumerate();
-    list.filter_map(|(index, one)| port(one, &format!("{path}.ports[{index}]"), report))
-        .collect()
+    list.filter_map(|(index, one)| port(one, &format!("{path}.ports[{index}]"), report)).collect()
 }
 
 fn port(port: &api::EndpointPort, path: &str, report: &mut Report) -> Option<EndpointPort> {
-    field::endpoint_port(
-        port.name.as_deref(),
-        port.protocol.as_deref(),
-        port.port,
-        path,
-        report,
-    )
+    field::endpoint_port(port.name.as_deref(), port.protocol.as_deref(), port.port, path, report)
 }
 
 fn endpoints(subset: &api::EndpointSubset, path: &str, report: &mut Report) -> Vec<Endpoint> {

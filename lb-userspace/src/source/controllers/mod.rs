@@ -5,26 +5,24 @@
 //! snapshot. It reads no file and watches nothing. The real ones are kube-apiserver's allocators,
 //! and the endpoint slice and endpoint slice mirroring controllers of kube-controller-manager.
 
+// What a Service asks for.
 mod draft;
 mod family;
+// What it had before, and where a search begins.
 mod hash;
-
-/// What was given away before.
+/// `allocations.json`.
 pub mod memory;
-
-/// Explicit before remembered before new.
+// What it is given.
 mod cluster_ip;
 mod node_port;
-
-/// Services and Pods to slices.
+// Who serves it.
 mod endpoints;
 mod mirror;
-
 mod slices;
 
 pub use memory::Memory;
 
-use crate::model::{Node, ObjectName, Problem, Snapshot};
+use crate::model::{Node, ObjectName, Problem, Service, Snapshot};
 use crate::source::convert;
 use crate::source::report::Report;
 use crate::source::settings::Settings;
@@ -75,14 +73,7 @@ pub fn derive(
 
     let node = own_node(objects, settings, &mut problems);
     let services = finish(drafts, &mut problems);
-    (
-        Snapshot {
-            services,
-            slices: slices.by_service(),
-            node,
-        },
-        problems,
-    )
+    (Snapshot { services, slices: slices.by_service(), node }, problems)
 }
 
 fn drafts(objects: &Objects, problems: &mut Vec<Problem>) -> BTreeMap<ObjectName, Draft> {
@@ -99,7 +90,7 @@ fn drafts(objects: &Objects, problems: &mut Vec<Problem>) -> BTreeMap<ObjectName
 fn finish(
     drafts: BTreeMap<ObjectName, Draft>,
     problems: &mut Vec<Problem>,
-) -> BTreeMap<ObjectName, crate::model::Service> {
+) -> BTreeMap<ObjectName, Service> {
     let finish = |(name, draft): (ObjectName, Draft)| {
         problems.extend(draft.report.into_problems());
         (name, draft.service)
@@ -121,16 +112,12 @@ fn written_slices(objects: &Objects, problems: &mut Vec<Problem>) -> Slices {
 
 /// Zone of each Node that says one.
 fn zones(objects: &Objects) -> BTreeMap<&str, String> {
-    let zone = |(name, found): (&'_ String, &Found<core::Node>)| {
+    let zone = |found: &Found<core::Node>| {
         let node = convert::node(&found.object, &mut Report::new(""))?;
-        debug_assert_eq!(*name, node.name, "nodes are kept by their name");
         node.zone().map(str::to_owned)
     };
-    objects
-        .nodes
-        .iter()
-        .filter_map(|(name, found)| Some((name.as_str(), zone((name, found))?)))
-        .collect()
+    let nodes = objects.nodes.iter();
+    nodes.filter_map(|(name, found)| Some((name.as_str(), zone(found)?))).collect()
 }
 
 /// The agent's own Node: the object, or one that has only a name.
@@ -142,8 +129,5 @@ fn own_node(objects: &Objects, settings: &Settings, problems: &mut Vec<Problem>)
         problems.extend(report.into_problems());
         own = own.or(node.filter(|_| *name == settings.node));
     }
-    own.unwrap_or_else(|| Node {
-        name: settings.node.clone(),
-        ..Node::default()
-    })
+    own.unwrap_or_else(|| Node { name: settings.node.clone(), ..Node::default() })
 }

@@ -51,9 +51,8 @@ pub(super) fn assign(
         }
     }
     open.retain(|claim| {
-        let number = memory
-            .port(&claim.service, &claim.label)
-            .filter(|number| range.contains(number));
+        let number =
+            memory.port(&claim.service, &claim.label).filter(|number| range.contains(number));
         !give(drafts, claim, number, &mut taken)
     });
     open.retain(|claim| {
@@ -64,9 +63,7 @@ pub(super) fn assign(
     for claim in open {
         if let Some(draft) = drafts.get_mut(&claim.service) {
             let path = claim.place.path(draft);
-            draft
-                .report
-                .add(path, "no node port is free, so it gets none");
+            draft.report.add(path, "no node port is free, so it gets none");
         }
     }
     remember(drafts, memory);
@@ -81,20 +78,16 @@ fn drop_unfitting(draft: &mut Draft) {
         let place = Place::Port(index);
         if place.slot(draft).and_then(Option::take).is_some() {
             let path = place.path(draft);
-            draft.report.add(
-                path,
-                "needs a Service of type NodePort or LoadBalancer and is ignored",
-            );
+            draft
+                .report
+                .add(path, "needs a Service of type NodePort or LoadBalancer and is ignored");
         }
     }
 }
 
 fn has_node_ports(draft: &Draft) -> bool {
     let service = &draft.service;
-    matches!(
-        service.kind,
-        ServiceType::NodePort | ServiceType::LoadBalancer
-    ) && !service.headless
+    matches!(service.kind, ServiceType::NodePort | ServiceType::LoadBalancer) && !service.headless
 }
 
 fn has_health_check(draft: &Draft) -> bool {
@@ -132,25 +125,13 @@ fn claims(draft: &Draft) -> Vec<Claim> {
 impl Claim {
     fn of_port(draft: &Draft, index: usize, port: &ServicePort) -> Self {
         let label = label(port);
-        Self::new(
-            draft,
-            Place::Port(index),
-            port.protocol,
-            label,
-            &port.port.to_string(),
-        )
+        Self::new(draft, Place::Port(index), port.protocol, label, &port.port.to_string())
     }
 
     fn new(draft: &Draft, place: Place, protocol: Protocol, label: String, seed: &str) -> Self {
         let service = draft.service.name.clone();
         let seed = fnv1a(&format!("{service}:{seed}"));
-        Self {
-            service,
-            place,
-            protocol,
-            label,
-            seed,
-        }
+        Self { service, place, protocol, label, seed }
     }
 }
 
@@ -168,11 +149,7 @@ impl Place {
 
     fn slot(self, draft: &mut Draft) -> Option<&mut Option<u16>> {
         match self {
-            Self::Port(index) => draft
-                .service
-                .ports
-                .get_mut(index)
-                .map(|port| &mut port.node_port),
+            Self::Port(index) => draft.service.ports.get_mut(index).map(|port| &mut port.node_port),
             Self::HealthCheck => Some(&mut draft.service.health_check_node_port),
         }
     }
@@ -197,11 +174,9 @@ fn keep_explicit(
             taken.insert(key, claim.service.clone());
             return true;
         }
-        None => format!(
-            "{number} is not within {} to {}, so it gets none",
-            range.start(),
-            range.end()
-        ),
+        None => {
+            format!("{number} is not within {} to {}, so it gets none", range.start(), range.end())
+        }
     };
     *slot = None;
     let path = claim.place.path(draft);
@@ -219,9 +194,7 @@ fn give(
     else {
         return false;
     };
-    let Some(slot) = drafts
-        .get_mut(&claim.service)
-        .and_then(|draft| claim.place.slot(draft))
+    let Some(slot) = drafts.get_mut(&claim.service).and_then(|draft| claim.place.slot(draft))
     else {
         return false;
     };
@@ -237,9 +210,7 @@ fn search(
     held: &BTreeSet<u16>,
 ) -> Option<u16> {
     let len = u64::try_from(range.len()).ok().filter(|&len| len > 0)?;
-    let start = range
-        .start()
-        .saturating_add(u16::try_from(claim.seed % len).ok()?);
+    let start = range.start().saturating_add(u16::try_from(claim.seed % len).ok()?);
     let mut numbers = (start..=*range.end()).chain(*range.start()..start);
     numbers.find(|number| !taken.contains_key(&(*number, claim.protocol)) && !held.contains(number))
 }
@@ -247,13 +218,8 @@ fn search(
 fn remember(drafts: &BTreeMap<ObjectName, Draft>, memory: &mut Memory) {
     for draft in drafts.values() {
         let service = &draft.service;
-        let ports = service
-            .ports
-            .iter()
-            .filter_map(|port| Some((label(port), port.node_port?)));
-        let health = service
-            .health_check_node_port
-            .map(|number| ("health".to_owned(), number));
+        let ports = service.ports.iter().filter_map(|port| Some((label(port), port.node_port?)));
+        let health = service.health_check_node_port.map(|number| ("health".to_owned(), number));
         memory.remember_ports(&service.name, ports.chain(health).collect());
     }
     debug_assert!(all_distinct(drafts), "every number belongs to one port");
@@ -262,7 +228,5 @@ fn remember(drafts: &BTreeMap<ObjectName, Draft>, memory: &mut Memory) {
 fn all_distinct(drafts: &BTreeMap<ObjectName, Draft>) -> bool {
     let mut seen = BTreeSet::new();
     let ports = drafts.values().flat_map(|draft| &draft.service.ports);
-    ports
-        .filter_map(|port| Some((port.node_port?, port.protocol)))
-        .all(|key| seen.insert(key))
+    ports.filter_map(|port| Some((port.node_port?, port.protocol))).all(|key| seen.insert(key))
 }

@@ -28,10 +28,7 @@ impl Slices {
         let mut services: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
         for (name, slice) in self.0 {
             let service = ObjectName::new(name.namespace, slice.service.as_str());
-            services
-                .entry(service)
-                .or_default()
-                .insert(name.name, slice);
+            services.entry(service).or_default().insert(name.name, slice);
         }
         services
     }

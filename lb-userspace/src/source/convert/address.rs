@@ -9,10 +9,7 @@ use std::net::IpAddr;
 /// The first `ClusterIP` as written: `clusterIPs` comes before the older `clusterIP`.
 pub(super) fn written_cluster_ip(spec: &api::ServiceSpec) -> Option<&str> {
     let first = spec.cluster_ips.iter().flatten().next();
-    first
-        .or(spec.cluster_ip.as_ref())
-        .map(String::as_str)
-        .filter(|text| !text.is_empty())
+    first.or(spec.cluster_ip.as_ref()).map(String::as_str).filter(|text| !text.is_empty())
 }
 
 /// At most one address of each family, in the order written.
@@ -25,26 +22,13 @@ pub(super) fn cluster_ips(spec: &api::ServiceSpec, report: &mut Report) -> Vec<I
             .into_iter()
             .collect();
     };
-    if spec
-        .cluster_ip
-        .as_ref()
-        .is_some_and(|single| !single.is_empty() && single != first)
-    {
-        report.add(
-            "spec.clusterIP",
-            "differs from clusterIPs[0], which is used instead",
-        );
+    if spec.cluster_ip.as_ref().is_some_and(|single| !single.is_empty() && single != first) {
+        report.add("spec.clusterIP", "differs from clusterIPs[0], which is used instead");
     }
     let mut addresses: Vec<IpAddr> = Vec::new();
     for (path, address) in listed("spec.clusterIPs", list, report, field::address) {
-        if addresses
-            .iter()
-            .any(|earlier| earlier.is_ipv4() == address.is_ipv4())
-        {
-            report.add(
-                path,
-                format!("{address} is a second address of its family and is ignored"),
-            );
+        if addresses.iter().any(|earlier| earlier.is_ipv4() == address.is_ipv4()) {
+            report.add(path, format!("{address} is a second address of its family and is ignored"));
         } else {
             addresses.push(address);
         }
@@ -82,13 +66,8 @@ fn listed<T>(
 
 /// Addresses of `status` that packets are aimed at (SEMANTICS 14).
 pub(super) fn load_balancer_ips(object: &api::Service, report: &mut Report) -> Vec<IpAddr> {
-    let status = object
-        .status
-        .as_ref()
-        .and_then(|status| status.load_balancer.as_ref());
-    let list = status
-        .and_then(|status| status.ingress.as_deref())
-        .unwrap_or_default();
+    let status = object.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+    let list = status.and_then(|status| status.ingress.as_deref()).unwrap_or_default();
     let paths = (0..).map(|index: usize| format!("status.loadBalancer.ingress[{index}]"));
     list.iter()
         .zip(paths)
@@ -106,10 +85,8 @@ fn load_balancer_ip(
         "VIP" => field::address(text, &format!("{path}.ip"), report),
         "Proxy" => None,
         other => {
-            let message = format!(
-                "{} is not VIP or Proxy; the address is not served",
-                quoted(other)
-            );
+            let message =
+                format!("{} is not VIP or Proxy; the address is not served", quoted(other));
             report.add(format!("{path}.ipMode"), message);
             None
         }
@@ -128,20 +105,14 @@ pub(super) struct Sources {
 impl Sources {
     pub(super) fn of(spec: &api::ServiceSpec, report: &mut Report) -> Self {
         const FIELD: &str = "spec.loadBalancerSourceRanges";
-        let list = spec
-            .load_balancer_source_ranges
-            .as_deref()
-            .unwrap_or_default();
+        let list = spec.load_balancer_source_ranges.as_deref().unwrap_or_default();
         let ranges: Vec<IpNet> = listed(FIELD, list, report, field::network)
             .into_iter()
             .map(|(_, range)| range)
             .collect();
         let closed = ranges.is_empty() && !list.is_empty();
         if closed {
-            report.add(
-                FIELD,
-                "no entry can be used, so no load-balancer address is served",
-            );
+            report.add(FIELD, "no entry can be used, so no load-balancer address is served");
         }
         Self { ranges, closed }
     }

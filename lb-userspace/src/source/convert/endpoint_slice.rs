@@ -47,10 +47,8 @@ fn is_ipv4(object: &api::EndpointSlice, report: &mut Report) -> Option<bool> {
         "IPv4" => Some(true),
         "IPv6" => Some(false),
         other => {
-            let message = format!(
-                "{} is not IPv4, IPv6 or FQDN; the slice is ignored",
-                quoted(other)
-            );
+            let message =
+                format!("{} is not IPv4, IPv6 or FQDN; the slice is ignored", quoted(other));
             report.add("addressType", message);
             None
         }
@@ -59,20 +57,13 @@ fn is_ipv4(object: &api::EndpointSlice, report: &mut Report) -> Option<bool> {
 
 fn ports(object: &api::EndpointSlice, report: &mut Report) -> Vec<EndpointPort> {
     let list = object.ports.iter().flatten().enumerate();
-    list.filter_map(|(index, one)| port(one, &format!("ports[{index}]"), report))
-        .collect()
+    list.filter_map(|(index, one)| port(one, &format!("ports[{index}]"), report)).collect()
 }
 
 /// The API lets a port without a number mean "all"; no Service port can be joined to it.
 fn port(port: &api::EndpointPort, path: &str, report: &mut Report) -> Option<EndpointPort> {
     let number = port.port.unwrap_or_default();
-    field::endpoint_port(
-        port.name.as_deref(),
-        port.protocol.as_deref(),
-        number,
-        path,
-        report,
-    )
+    field::endpoint_port(port.name.as_deref(), port.protocol.as_deref(), number, path, report)
 }
 
 fn endpoint(
@@ -81,12 +72,7 @@ fn endpoint(
     ipv4: bool,
     report: &mut Report,
 ) -> Option<Endpoint> {
-    let address = address(
-        object,
-        &format!("endpoints[{index}].addresses"),
-        ipv4,
-        report,
-    )?;
+    let address = address(object, &format!("endpoints[{index}].addresses"), ipv4, report)?;
     let conditions = object.conditions.clone().unwrap_or_default();
     let hints = object.hints.clone().unwrap_or_default();
     Some(Endpoint {
@@ -96,18 +82,8 @@ fn endpoint(
         terminating: conditions.terminating.unwrap_or(false),
         node: object.node_name.clone(),
         zone: object.zone.clone(),
-        hint_zones: hints
-            .for_zones
-            .into_iter()
-            .flatten()
-            .map(|zone| zone.name)
-            .collect(),
-        hint_nodes: hints
-            .for_nodes
-            .into_iter()
-            .flatten()
-            .map(|node| node.name)
-            .collect(),
+        hint_zones: hints.for_zones.into_iter().flatten().map(|zone| zone.name).collect(),
+        hint_nodes: hints.for_nodes.into_iter().flatten().map(|node| node.name).collect(),
         hostname: object.hostname.clone(),
         pod: field::pod_name(object.target_ref.as_ref()),
     })
@@ -124,9 +100,6 @@ fn address(object: &api::Endpoint, path: &str, ipv4: bool, report: &mut Report) 
     if address.is_ipv4() == ipv4 {
         return Some(address);
     }
-    report.add(
-        path,
-        format!("{address} is not of the slice's addressType and is ignored"),
-    );
+    report.add(path, format!("{address} is not of the slice's addressType and is ignored"));
     None
 }

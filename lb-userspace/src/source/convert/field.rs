@@ -21,25 +21,17 @@ const OTHER_PROXY: &str = "service.kubernetes.io/service-proxy-name";
 /// them; an IPv4-mapped IPv6 address is the IPv4 address.
 pub(crate) fn parse_address(text: &str) -> Option<IpAddr> {
     let sloppy = || sloppy_ipv4(text).map(IpAddr::V4);
-    text.parse::<IpAddr>()
-        .ok()
-        .or_else(sloppy)
-        .map(|address| address.to_canonical())
+    text.parse::<IpAddr>().ok().or_else(sloppy).map(|address| address.to_canonical())
 }
 
 fn sloppy_ipv4(text: &str) -> Option<Ipv4Addr> {
-    let octets = text
-        .split('.')
-        .map(decimal::<u8>)
-        .collect::<Option<Vec<_>>>()?;
+    let octets = text.split('.').map(decimal::<u8>).collect::<Option<Vec<_>>>()?;
     <[u8; 4]>::try_from(octets).ok().map(Ipv4Addr::from)
 }
 
 /// Digits only: `parse` alone would take a sign.
 fn decimal<T: std::str::FromStr>(text: &str) -> Option<T> {
-    text.bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| text.parse().ok())?
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 /// A network, blanks around it tolerated, host bits cleared.
@@ -47,24 +39,14 @@ pub(crate) fn parse_network(text: &str) -> Option<IpNet> {
     let (address, length) = text.trim().split_once('/')?;
     let mapped = address.contains(':');
     let (address, length) = (parse_address(address)?, decimal::<u8>(length)?);
-    let length = if mapped && address.is_ipv4() {
-        length.checked_sub(96)?
-    } else {
-        length
-    };
+    let length = if mapped && address.is_ipv4() { length.checked_sub(96)? } else { length };
     Some(IpNet::new(address, length).ok()?.trunc())
 }
 
 /// `text` as an address, or a sentence under `field`.
 pub(crate) fn address(text: &str, field: &str, report: &mut Report) -> Option<IpAddr> {
-    let address = parse_address(text);
-    if address.is_none() {
-        report.add(
-            field,
-            format!("{} is not an IP address and is ignored", quoted(text)),
-        );
-    }
-    address
+    let message = || format!("{} is not an IP address and is ignored", quoted(text));
+    report.need(parse_address(text), field, message)
 }
 
 /// As `address`, and one that packets can be sent to (`ValidateNonSpecialIP` of the API).
@@ -94,44 +76,49 @@ fn special(address: IpAddr) -> Option<&'static str> {
 
 /// `text` as a network, or a sentence under `field`.
 pub(crate) fn network(text: &str, field: &str, report: &mut Report) -> Option<IpNet> {
-    let network = parse_network(text);
-    if network.is_none() {
-        let message = format!(
-            "{} is not a network such as 10.0.0.0/8 and is ignored",
-            quoted(text)
-        );
-        report.add(field, message);
-    }
-    network
+    let message = || format!("{} is no network such as 10.0.0.0/8 and is ignored", quoted(text));
+    report.need(parse_network(text), field, message)
 }
 
 /// A port number, 1 to 65535.
 pub(crate) fn port(number: i32, field: &str, report: &mut Report) -> Option<u16> {
     let port = u16::try_from(number).ok().filter(|&port| port != 0);
-    if port.is_none() {
-        report.add(
-            field,
-            format!("{number} is not a port, expected 1 to 65535; it is ignored"),
-        );
-    }
-    port
+    let message = || format!("{number} is not a port, expected 1 to 65535; it is ignored");
+    report.need(port, field, message)
+}
+
+/// A port number where 0 counts as absent.
+pub(crate) fn optional_port(number: Option<i32>, field: &str, report: &mut Report) -> Option<u16> {
+    port(number.filter(|&number| number != 0)?, field, report)
 }
 
 /// A protocol; absent: TCP.
 pub(crate) fn protocol(text: Option<&str>, field: &str, report: &mut Report) -> Option<Protocol> {
-    match text.unwrap_or_default() {
-        "" | "TCP" => Some(Protocol::Tcp),
-        "UDP" => Some(Protocol::Udp),
-        "SCTP" => Some(Protocol::Sctp),
-        other => {
-            let other = quoted(other);
-            report.add(
-                field,
-                format!("{other} is not TCP, UDP or SCTP; its port is ignored"),
-            );
-            None
-        }
-    }
+    let text = text.filter(|text| !text.is_empty()).unwrap_or("TCP");
+    let known = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
+    let protocol = known.into_iter().find(|protocol| protocol.name() == text);
+    let message = || format!("{} is not TCP, UDP or SCTP; its port is ignored", quoted(text));
+    report.need(protocol, field, message)
+}
+
+/// The value that `text` names. The default if it is absent, and with a sentence if it names none.
+pub(crate) fn choice<T: Copy + Default + PartialEq>(
+    text: Option<&str>,
+    names: &[(&str, T)],
+    field: &str,
+    report: &mut Report,
+) -> T {
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
+        return T::default();
+    };
+    let value = names.iter().find(|(name, _)| *name == text);
+    let message = || {
+        let known: Vec<_> = names.iter().map(|(name, _)| *name).collect();
+        let default = names.iter().find(|(_, value)| *value == T::default());
+        let default = default.map_or("absent", |(name, _)| *name);
+        format!("{} is not {}; taken as {default}", quoted(text), known.join(" or "))
+    };
+    report.need(value, field, message).map(|(_, value)| *value).unwrap_or_default()
 }
 
 /// A port of endpoints, from v1 or discovery.k8s.io/v1.
@@ -145,11 +132,7 @@ pub(crate) fn endpoint_port(
     let protocol = self::protocol(protocol, &format!("{path}.protocol"), report);
     let port = port(number, &format!("{path}.port"), report);
     let name = name.unwrap_or_default().to_owned();
-    Some(EndpointPort {
-        name,
-        protocol: protocol?,
-        port: port?,
-    })
+    Some(EndpointPort { name, protocol: protocol?, port: port? })
 }
 
 /// The Pod that an endpoint stands for.
@@ -160,19 +143,13 @@ pub(crate) fn pod_name(target: Option<&ObjectReference>) -> Option<String> {
 
 /// The name of an object in a namespace; absent: `default`.
 pub(crate) fn object_name(metadata: &ObjectMeta, report: &mut Report) -> Option<ObjectName> {
-    let namespace = metadata
-        .namespace
-        .as_deref()
-        .filter(|name| !name.is_empty());
+    let namespace = metadata.namespace.as_deref().filter(|name| !name.is_empty());
     let namespace = namespace.unwrap_or(DEFAULT_NAMESPACE);
     let name = name(metadata, report)?;
     if is_subdomain(namespace) {
         return Some(ObjectName::new(namespace, name));
     }
-    report.add(
-        "metadata.namespace",
-        format!("{} is not a DNS name", quoted(namespace)),
-    );
+    report.add("metadata.namespace", format!("{} is not a DNS name", quoted(namespace)));
     None
 }
 
@@ -184,10 +161,7 @@ pub(crate) fn name(metadata: &ObjectMeta, report: &mut Report) -> Option<String>
     }
     let message = match name {
         "" => "is missing, so the object is ignored".to_owned(),
-        name => format!(
-            "{} is not a DNS name, so the object is ignored",
-            quoted(name)
-        ),
+        name => format!("{} is not a DNS name, so the object is ignored", quoted(name)),
     };
     report.add("metadata.name", message);
     None
@@ -216,9 +190,7 @@ fn value<'a>(map: Option<&'a BTreeMap<String, String>>, key: &str) -> Option<&'a
 pub(crate) fn is_label(text: &str) -> bool {
     let edge = |byte: Option<u8>| byte.is_some_and(|byte| byte != b'-');
     text.len() <= 63
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && edge(text.bytes().next())
         && edge(text.bytes().last())
 }

@@ -10,11 +10,7 @@ use k8s_openapi::api::core::v1 as api;
 pub fn node(object: &api::Node, report: &mut Report) -> Option<Node> {
     let name = field::name(&object.metadata, report)?;
     let labels = object.metadata.labels.clone().unwrap_or_default();
-    Some(Node {
-        name,
-        labels,
-        pod_cidrs: pod_cidrs(object, report),
-    })
+    Some(Node { name, labels, pod_cidrs: pod_cidrs(object, report) })
 }
 
 /// `spec.podCIDRs`, or the older `spec.podCIDR`.
@@ -23,17 +19,10 @@ fn pod_cidrs(object: &api::Node, report: &mut Report) -> Vec<IpNet> {
         return Vec::new();
     };
     let many = spec.pod_cidrs.iter().flatten().enumerate();
-    let mut list: Vec<_> = many
-        .map(|(index, text)| (format!("spec.podCIDRs[{index}]"), text))
-        .collect();
+    let mut list: Vec<_> =
+        many.map(|(index, text)| (format!("spec.podCIDRs[{index}]"), text)).collect();
     if list.is_empty() {
-        list.extend(
-            spec.pod_cidr
-                .iter()
-                .map(|text| ("spec.podCIDR".to_owned(), text)),
-        );
+        list.extend(spec.pod_cidr.iter().map(|text| ("spec.podCIDR".to_owned(), text)));
     }
-    list.into_iter()
-        .filter_map(|(path, text)| field::network(text, &path, report))
-        .collect()
+    list.into_iter().filter_map(|(path, text)| field::network(text, &path, report)).collect()
 }

@@ -1,6 +1,6 @@
 //! `spec.ports` of a Service: a port that cannot be served is dropped alone.
 
-use crate::model::{Protocol, ServicePort, TargetPort};
+use crate::model::{ServicePort, TargetPort};
 use crate::source::convert::field;
 use crate::source::report::{Report, quoted};
 use k8s_openapi::api::core::v1 as api;
@@ -27,11 +27,7 @@ pub(super) fn ports(list: &[api::ServicePort], report: &mut Report) -> Vec<Servi
 
 fn one(port: &api::ServicePort, path: &str, report: &mut Report) -> Option<ServicePort> {
     let name = name(port.name.as_deref(), path, report);
-    let protocol = field::protocol(
-        port.protocol.as_deref(),
-        &format!("{path}.protocol"),
-        report,
-    );
+    let protocol = field::protocol(port.protocol.as_deref(), &format!("{path}.protocol"), report);
     let number = field::port(port.port, &format!("{path}.port"), report);
     let target = target_port(port, path, report);
     Some(ServicePort {
@@ -39,18 +35,15 @@ fn one(port: &api::ServicePort, path: &str, report: &mut Report) -> Option<Servi
         protocol: protocol?,
         port: number?,
         target_port: target?,
-        node_port: node_port(port.node_port, path, report),
+        node_port: field::optional_port(port.node_port, &format!("{path}.nodePort"), report),
     })
 }
 
 fn name(name: Option<&str>, path: &str, report: &mut Report) -> Option<String> {
     let name = name.unwrap_or_default();
-    if name.is_empty() || field::is_label(name) {
-        return Some(name.to_owned());
-    }
-    let message = format!("{} is not a DNS label; this port is ignored", quoted(name));
-    report.add(format!("{path}.name"), message);
-    None
+    let valid = Some(name).filter(|name| name.is_empty() || field::is_label(name));
+    let message = || format!("{} is not a DNS label; this port is ignored", quoted(name));
+    report.need(valid, &format!("{path}.name"), message).map(str::to_owned)
 }
 
 /// Absent, or 0: the Service's own port.
@@ -61,18 +54,14 @@ fn target_port(port: &api::ServicePort, path: &str, report: &mut Report) -> Opti
         Some(IntOrString::Int(number)) => {
             field::port(*number, &path, report).map(TargetPort::Number)
         }
-        Some(IntOrString::String(name)) if is_port_name(name) => {
-            Some(TargetPort::Name(name.clone()))
-        }
-        Some(IntOrString::String(name)) => {
-            let name = quoted(name);
-            report.add(
-                path,
-                format!("{name} is not a port name (a number has no quotes); this port is ignored"),
-            );
-            None
-        }
+        Some(IntOrString::String(name)) => port_name(name, &path, report).map(TargetPort::Name),
     }
+}
+
+fn port_name(name: &str, path: &str, report: &mut Report) -> Option<String> {
+    let valid = Some(name).filter(|name| is_port_name(name));
+    let hint = "is not a port name (a number has no quotes); this port is ignored";
+    report.need(valid, path, || format!("{} {hint}", quoted(name))).map(str::to_owned)
 }
 
 /// RFC 6335 §5.1: a label of at most 15 characters, one of them a letter.
@@ -81,38 +70,19 @@ fn is_port_name(name: &str) -> bool {
     letter && name.len() <= 15 && field::is_label(name) && !name.contains("--")
 }
 
-/// 0 counts as absent.
-fn node_port(number: Option<i32>, path: &str, report: &mut Report) -> Option<u16> {
-    let number = number.filter(|&number| number != 0)?;
-    field::port(number, &format!("{path}.nodePort"), report)
-}
-
 fn is_new(port: &ServicePort, earlier: &[ServicePort], path: &str, report: &mut Report) -> bool {
     let same = |other: &ServicePort| (other.protocol, other.port) == (port.protocol, port.port);
-    let (suffix, message) = if earlier.iter().any(|other| other.name == port.name) {
-        (
-            ".name",
-            format!(
-                "{} is an earlier port's name; this port is ignored",
-                quoted(&port.name)
-            ),
-        )
-    } else if earlier.iter().any(same) {
-        (
-            ".port",
-            format!(
-                "{} is an earlier port; this one is ignored",
-                slashed(port.port, port.protocol)
-            ),
-        )
-    } else {
-        return true;
-    };
-    report.add(format!("{path}{suffix}"), message);
-    false
-}
-
-/// `80/TCP`.
-fn slashed(port: u16, protocol: Protocol) -> String {
-    format!("{port}/{}", protocol.name())
+    if earlier.iter().any(|other| other.name == port.name) {
+        let message =
+            format!("{} is an earlier port's name; this port is ignored", quoted(&port.name));
+        report.add(format!("{path}.name"), message);
+        return false;
+    }
+    if earlier.iter().any(same) {
+        let (number, protocol) = (port.port, port.protocol.name());
+        let message = format!("{number}/{protocol} is an earlier port; this one is ignored");
+        report.add(format!("{path}.port"), message);
+        return false;
+    }
+    true
 }

@@ -15,6 +15,13 @@ const AFFINITY_TIMEOUT_S: u32 = 10800;
 const ALGORITHM: &str = "service.lb/algorithm";
 const TOLERATE_UNREADY: &str = "service.alpha.kubernetes.io/tolerate-unready-endpoints";
 
+const KINDS: [(&str, ServiceType); 4] = [
+    ("ClusterIP", ServiceType::ClusterIP),
+    ("NodePort", ServiceType::NodePort),
+    ("LoadBalancer", ServiceType::LoadBalancer),
+    ("ExternalName", ServiceType::ExternalName),
+];
+
 /// The Service that `object` describes; `None` if it has no usable name or belongs to another
 /// proxy.
 pub fn service(object: &api::Service, report: &mut Report) -> Option<Service> {
@@ -25,7 +32,7 @@ pub fn service(object: &api::Service, report: &mut Report) -> Option<Service> {
     }
     let absent = api::ServiceSpec::default();
     let spec = object.spec.as_ref().unwrap_or(&absent);
-    let kind = kind(spec, report);
+    let kind = field::choice(spec.type_.as_deref(), &KINDS, "spec.type", report);
     let headless =
         kind != ServiceType::ExternalName && address::written_cluster_ip(spec) == Some("None");
     let sources = Sources::of(spec, report);
@@ -58,35 +65,16 @@ pub fn service(object: &api::Service, report: &mut Report) -> Option<Service> {
             "spec.internalTrafficPolicy",
             report,
         ),
-        health_check_node_port: health_check_node_port(spec, report),
+        health_check_node_port: field::optional_port(
+            spec.health_check_node_port,
+            "spec.healthCheckNodePort",
+            report,
+        ),
         selector: spec.selector.clone().unwrap_or_default(),
         publish_not_ready: publish_not_ready(object, spec),
         algorithm: algorithm(&object.metadata, report),
-        created_s: object
-            .metadata
-            .creation_timestamp
-            .as_ref()
-            .map_or(0, |time| time.0.as_second()),
+        created_s: object.metadata.creation_timestamp.as_ref().map_or(0, |time| time.0.as_second()),
     })
-}
-
-fn kind(spec: &api::ServiceSpec, report: &mut Report) -> ServiceType {
-    match spec.type_.as_deref().unwrap_or_default() {
-        "" | "ClusterIP" => ServiceType::ClusterIP,
-        "NodePort" => ServiceType::NodePort,
-        "LoadBalancer" => ServiceType::LoadBalancer,
-        "ExternalName" => ServiceType::ExternalName,
-        other => {
-            report.add(
-                "spec.type",
-                format!(
-                    "{} is not a type of Service; taken as ClusterIP",
-                    quoted(other)
-                ),
-            );
-            ServiceType::ClusterIP
-        }
-    }
 }
 
 fn external_name(
@@ -99,17 +87,9 @@ fn external_name(
     }
     let written = spec.external_name.as_deref().unwrap_or_default();
     let name = written.trim_end_matches('.').to_ascii_lowercase();
-    if field::is_subdomain(&name) {
-        return Some(name);
-    }
-    report.add(
-        "spec.externalName",
-        format!(
-            "{} is not a DNS name, so nothing is answered",
-            quoted(written)
-        ),
-    );
-    None
+    let name = Some(name).filter(|name| field::is_subdomain(name));
+    let message = || format!("{} is not a DNS name, so nothing is answered", quoted(written));
+    report.need(name, "spec.externalName", message)
 }
 
 fn ports(
@@ -126,58 +106,23 @@ fn ports(
 }
 
 fn affinity_timeout(spec: &api::ServiceSpec, report: &mut Report) -> Option<u32> {
-    match spec.session_affinity.as_deref().unwrap_or_default() {
-        "" | "None" => return None,
-        "ClientIP" => {}
-        other => {
-            report.add(
-                "spec.sessionAffinity",
-                format!("{} is not None or ClientIP; taken as None", quoted(other)),
-            );
-            return None;
-        }
-    }
-    let config = spec
-        .session_affinity_config
-        .as_ref()
-        .and_then(|config| config.client_ip.as_ref());
-    let Some(written) = config.and_then(|config| config.timeout_seconds) else {
-        return Some(AFFINITY_TIMEOUT_S);
-    };
-    let valid = u32::try_from(written)
-        .ok()
-        .filter(|seconds| (1..=86400).contains(seconds));
-    if valid.is_none() {
-        let message = format!("{written} is not within 1 to 86400; taken as {AFFINITY_TIMEOUT_S}");
-        report.add(
-            "spec.sessionAffinityConfig.clientIP.timeoutSeconds",
-            message,
-        );
-    }
-    valid.or(Some(AFFINITY_TIMEOUT_S))
+    let names = [("None", false), ("ClientIP", true)];
+    let affinity =
+        field::choice(spec.session_affinity.as_deref(), &names, "spec.sessionAffinity", report);
+    affinity.then(|| timeout(spec, report).unwrap_or(AFFINITY_TIMEOUT_S))
+}
+
+fn timeout(spec: &api::ServiceSpec, report: &mut Report) -> Option<u32> {
+    const FIELD: &str = "spec.sessionAffinityConfig.clientIP.timeoutSeconds";
+    let written = spec.session_affinity_config.as_ref()?.client_ip.as_ref()?.timeout_seconds?;
+    let seconds = u32::try_from(written).ok().filter(|seconds| (1..=86400).contains(seconds));
+    let message = || format!("{written} is not within 1 to 86400; taken as {AFFINITY_TIMEOUT_S}");
+    report.need(seconds, FIELD, message)
 }
 
 fn policy(text: Option<&str>, path: &str, report: &mut Report) -> TrafficPolicy {
-    match text.unwrap_or_default() {
-        "" | "Cluster" => TrafficPolicy::Cluster,
-        "Local" => TrafficPolicy::Local,
-        other => {
-            report.add(
-                path,
-                format!(
-                    "{} is not Cluster or Local; taken as Cluster",
-                    quoted(other)
-                ),
-            );
-            TrafficPolicy::Cluster
-        }
-    }
-}
-
-/// 0 counts as absent.
-fn health_check_node_port(spec: &api::ServiceSpec, report: &mut Report) -> Option<u16> {
-    let number = spec.health_check_node_port.filter(|&number| number != 0)?;
-    field::port(number, "spec.healthCheckNodePort", report)
+    let names = [("Cluster", TrafficPolicy::Cluster), ("Local", TrafficPolicy::Local)];
+    field::choice(text, &names, path, report)
 }
 
 fn publish_not_ready(object: &api::Service, spec: &api::ServiceSpec) -> bool {
@@ -186,13 +131,7 @@ fn publish_not_ready(object: &api::Service, spec: &api::ServiceSpec) -> bool {
 }
 
 fn algorithm(metadata: &ObjectMeta, report: &mut Report) -> Algorithm {
-    match field::annotation(metadata, ALGORITHM).unwrap_or("random") {
-        "random" => Algorithm::Random,
-        "maglev" => Algorithm::Maglev,
-        other => {
-            let message = format!("{} is not random or maglev; taken as random", quoted(other));
-            report.add(format!("metadata.annotations[{ALGORITHM}]"), message);
-            Algorithm::Random
-        }
-    }
+    let names = [("random", Algorithm::Random), ("maglev", Algorithm::Maglev)];
+    let path = format!("metadata.annotations[{ALGORITHM}]");
+    field::choice(field::annotation(metadata, ALGORITHM), &names, &path, report)
 }

@@ -43,9 +43,7 @@ pub(crate) fn read(file: &str, text: &str) -> Vec<Document> {
     let text = text.trim_start_matches('\u{feff}');
     if let Some(values) = yaml::json(text) {
         let numbered = (1..).zip(values);
-        return numbered
-            .flat_map(|(number, value)| objects(&at(file, number), value))
-            .collect();
+        return numbered.flat_map(|(number, value)| objects(&at(file, number), value)).collect();
     }
     let mut documents = Vec::new();
     for (number, piece) in (1..).zip(split::split(text)) {
@@ -79,19 +77,10 @@ fn objects(place: &str, value: Value) -> Vec<Document> {
         return object::read(place, &value).into_iter().collect();
     };
     let items = (1..).zip(list.items());
-    items
-        .flat_map(|(number, item)| objects(&format!("{place} item {number}"), item))
-        .collect()
+    items.flat_map(|(number, item)| objects(&format!("{place} item {number}"), item)).collect()
 }
 
 fn broken(subject: &str, field: &str, message: impl Into<String>) -> Document {
     let (subject, field) = (subject.to_owned(), field.to_owned());
-    Document::Broken {
-        key: None,
-        problem: Problem {
-            subject,
-            field,
-            message: message.into(),
-        },
-    }
+    Document::Broken { key: None, problem: Problem { subject, field, message: message.into() } }
 }

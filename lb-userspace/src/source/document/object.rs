@@ -25,13 +25,8 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [
-        Self::Service,
-        Self::Endpoints,
-        Self::EndpointSlice,
-        Self::Pod,
-        Self::Node,
-    ];
+    const ALL: [Self; 5] =
+        [Self::Service, Self::Endpoints, Self::EndpointSlice, Self::Pod, Self::Node];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -44,11 +39,7 @@ impl Kind {
     }
 
     fn api_version(self) -> &'static str {
-        if self == Self::EndpointSlice {
-            "discovery.k8s.io/v1"
-        } else {
-            "v1"
-        }
+        if self == Self::EndpointSlice { "discovery.k8s.io/v1" } else { "v1" }
     }
 }
 
@@ -63,10 +54,7 @@ pub(crate) struct Key {
 impl Key {
     fn of(kind: Kind, value: &Value) -> Option<Self> {
         let text = |pointer| {
-            value
-                .pointer(pointer)
-                .and_then(Value::as_str)
-                .filter(|text: &&str| !text.is_empty())
+            value.pointer(pointer).and_then(Value::as_str).filter(|text: &&str| !text.is_empty())
         };
         let namespace = match kind {
             Kind::Node => "",
@@ -86,11 +74,7 @@ impl fmt::Display for Key {
         match self.kind {
             Kind::Node => write!(f, "{kind} {name}"),
             Kind::Service | Kind::Endpoints | Kind::EndpointSlice | Kind::Pod => {
-                write!(
-                    f,
-                    "{kind} {}/{name}",
-                    short(&self.name.namespace, 253).escape_debug()
-                )
+                write!(f, "{kind} {}/{name}", short(&self.name.namespace, 253).escape_debug())
             }
         }
     }
@@ -111,11 +95,7 @@ pub(crate) fn read(place: &str, value: &Value) -> Option<Document> {
     let text = |name| value.get(name).and_then(Value::as_str).unwrap_or_default();
     let (kind, api_version) = (text("kind"), text("apiVersion"));
     if kind.is_empty() {
-        return Some(broken(
-            place,
-            "kind",
-            "is missing, so this is not a Kubernetes object",
-        ));
+        return Some(broken(place, "kind", "is missing, so this is not a Kubernetes object"));
     }
     let Some(kind) = Kind::ALL.into_iter().find(|known| known.name() == kind) else {
         tracing::debug!(place, kind, "kind is not for this agent");
@@ -139,10 +119,7 @@ fn of_version(place: &str, api_version: &str, kind: Kind, value: &Value) -> Opti
         version if version == own => Some(typed(subject, key, kind, value)),
         OLD_SLICES => {
             let message = format!("{OLD_SLICES} is gone since Kubernetes 1.25, write {own}");
-            Some(Document::Broken {
-                key,
-                problem: problem(&subject, "apiVersion", message),
-            })
+            Some(Document::Broken { key, problem: problem(&subject, "apiVersion", message) })
         }
         other => {
             tracing::debug!(
@@ -177,29 +154,18 @@ fn typed(subject: String, key: Option<Key>, kind: Kind, value: &Value) -> Docume
     match (parsed, key) {
         (Ok((object, odd)), Some(key)) => {
             let message = format!("is not a field of {} and is ignored", kind.name());
-            let problems = odd
-                .iter()
-                .map(|field| problem(&subject, field, message.as_str()))
-                .collect();
-            Document::Read(Read {
-                key,
-                subject,
-                object,
-                problems,
-            })
+            let problems =
+                odd.iter().map(|field| problem(&subject, field, message.as_str())).collect();
+            Document::Read(Read { key, subject, object, problems })
         }
         (Ok(_), None) => {
-            let problem = problem(
-                &subject,
-                "metadata.name",
-                "is missing, so the object is ignored",
-            );
+            let problem =
+                problem(&subject, "metadata.name", "is missing, so the object is ignored");
             Document::Broken { key: None, problem }
         }
-        (Err((field, message)), key) => Document::Broken {
-            key,
-            problem: problem(&subject, &field, message),
-        },
+        (Err((field, message)), key) => {
+            Document::Broken { key, problem: problem(&subject, &field, message) }
+        }
     }
 }
 
@@ -221,11 +187,7 @@ fn parse<T: DeserializeOwned + Serialize>(
 }
 
 fn problem(subject: &str, field: &str, message: impl Into<String>) -> Problem {
-    Problem {
-        subject: subject.to_owned(),
-        field: field.to_owned(),
-        message: message.into(),
-    }
+    Problem { subject: subject.to_owned(), field: field.to_owned(), message: message.into() }
 }
 
 /// `kind: List`, or a typed list as `kubectl get --raw` prints it, whose items lack their own kind.
@@ -239,24 +201,15 @@ impl<'a> List<'a> {
     pub(crate) fn of(value: &'a Value) -> Option<Self> {
         let kind = value.get("kind")?.as_str()?.strip_suffix("List")?;
         let items = value.get("items")?.as_array()?;
-        let api_version = value
-            .get("apiVersion")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        Some(Self {
-            items,
-            kind,
-            api_version,
-        })
+        let api_version = value.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+        Some(Self { items, kind, api_version })
     }
 
     pub(crate) fn items(&self) -> impl Iterator<Item = Value> {
         self.items.iter().cloned().map(|mut item| {
             if let Some(fields) = item.as_object_mut().filter(|_| !self.kind.is_empty()) {
                 fields.entry("kind").or_insert_with(|| self.kind.into());
-                fields
-                    .entry("apiVersion")
-                    .or_insert_with(|| self.api_version.into());
+                fields.entry("apiVersion").or_insert_with(|| self.api_version.into());
             }
             item
         })

@@ -18,10 +18,7 @@ pub(crate) fn split(text: &str) -> impl Iterator<Item = Piece<'_>> {
             return None;
         }
         let (head, tail) = rest.split_at(document_len(rest));
-        let piece = Piece {
-            text: head,
-            lines_before,
-        };
+        let piece = Piece { text: head, lines_before };
         lines_before += head.bytes().filter(|&byte| byte == b'\n').count();
         rest = tail;
         Some(piece)
@@ -42,20 +39,14 @@ fn document_len(text: &str) -> usize {
 }
 
 fn is_marker(line: &str) -> bool {
-    let rest = line
-        .strip_prefix("---")
-        .or_else(|| line.strip_prefix("..."));
+    let rest = line.strip_prefix("---").or_else(|| line.strip_prefix("..."));
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
 }
 
 /// Comments, directives and markers say nothing.
 fn says_something(text: &str) -> bool {
     text.lines().any(|line| {
-        let line = if is_marker(line) {
-            line.get(3..).unwrap_or_default()
-        } else {
-            line
-        };
+        let line = if is_marker(line) { line.get(3..).unwrap_or_default() } else { line };
         let line = line.trim();
         !line.is_empty() && !line.starts_with(['#', '%'])
     })

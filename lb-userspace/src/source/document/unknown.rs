@@ -20,9 +20,8 @@ pub(crate) fn fields(written: &Value, known: &Value) -> Vec<String> {
 fn collect(written: &Value, known: &Value, path: &str, found: &mut Vec<String>) {
     match (written, known) {
         (Value::Object(written), Value::Object(known)) => {
-            for (name, value) in written
-                .iter()
-                .filter(|(name, value)| is_compared(path, name, value))
+            for (name, value) in
+                written.iter().filter(|(name, value)| is_compared(path, name, value))
             {
                 let path = join(path, name);
                 match known.get(name) {
@@ -48,9 +47,5 @@ fn is_compared(path: &str, name: &str, value: &Value) -> bool {
 fn join(path: &str, name: &str) -> String {
     let name = short(name, 60);
     let name = name.escape_debug();
-    if path.is_empty() {
-        name.to_string()
-    } else {
-        format!("{path}.{name}")
-    }
+    if path.is_empty() { name.to_string() } else { format!("{path}.{name}") }
 }

@@ -19,10 +19,7 @@ const MAX_SCALAR_BYTES: usize = 32 << 20;
 pub(crate) fn json(text: &str) -> Option<Vec<Value>> {
     let is_json = text.trim_start().starts_with('{');
     is_json.then(|| {
-        serde_json::Deserializer::from_str(text)
-            .into_iter()
-            .collect::<Result<_, _>>()
-            .ok()
+        serde_json::Deserializer::from_str(text).into_iter().collect::<Result<_, _>>().ok()
     })?
 }
 

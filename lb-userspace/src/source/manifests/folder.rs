@@ -52,33 +52,22 @@ type Open = Vec<(PathBuf, fs::ReadDir)>;
 
 fn descend(entry: &DirEntry, path: PathBuf, open: &mut Open, listing: &mut Listing) {
     if path.components().count() > MAX_DEPTH {
-        listing.troubles.insert(
-            path,
-            format!("is more than {MAX_DEPTH} folders deep and is left out"),
-        );
+        listing
+            .troubles
+            .insert(path, format!("is more than {MAX_DEPTH} folders deep and is left out"));
         return;
     }
     match fs::read_dir(entry.path()) {
         Ok(entries) => open.push((path, entries)),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => drop(
-            listing
-                .troubles
-                .insert(path, format!("cannot be listed ({error})")),
-        ),
+        Err(error) => drop(listing.troubles.insert(path, format!("cannot be listed ({error})"))),
     }
 }
 
 impl Listing {
     fn add(&mut self, path: PathBuf, file: &Metadata) {
         if self.files.len() < MAX_FILES {
-            let stamp = (
-                file.dev(),
-                file.ino(),
-                file.len(),
-                file.ctime(),
-                file.ctime_nsec(),
-            );
+            let stamp = (file.dev(), file.ino(), file.len(), file.ctime(), file.ctime_nsec());
             self.files.insert(path, stamp);
         } else {
             self.troubles.insert(
@@ -90,9 +79,7 @@ impl Listing {
 
     /// True if `path` may still exist, though it is not listed.
     pub(super) fn is_uncertain(&self, path: &Path) -> bool {
-        self.troubles
-            .keys()
-            .any(|trouble| path.starts_with(trouble))
+        self.troubles.keys().any(|trouble| path.starts_with(trouble))
     }
 }
 
@@ -103,9 +90,7 @@ fn is_wanted(entry: &DirEntry) -> bool {
 /// By its ending, which leaves out `kubia.yaml~` and `kubia.yaml.swp` too.
 fn is_manifest(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-    ["yaml", "yml", "json"]
-        .iter()
-        .any(|known| extension == *known)
+    ["yaml", "yml", "json"].iter().any(|known| extension == *known)
 }
 
 /// The text of a manifest; `None` if it is gone, a sentence if it cannot be used.

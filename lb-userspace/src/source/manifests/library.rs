@@ -32,17 +32,12 @@ impl Library {
         let documents = match text {
             Ok(text) => document::read(&name, &text),
             Err(message) => {
-                let problem = Problem {
-                    subject: name,
-                    field: String::new(),
-                    message,
-                };
+                let problem = Problem { subject: name, field: String::new(), message };
                 vec![Document::Broken { key: None, problem }]
             }
         };
         let before = self.files.remove(path).unwrap_or_default();
-        self.files
-            .insert(path.to_owned(), Shelf::new(documents, before));
+        self.files.insert(path.to_owned(), Shelf::new(documents, before));
     }
 
     /// Forgets the files that `keep` does not know.
@@ -58,11 +53,8 @@ impl Library {
     /// Every object once. The first by path and place wins; one that is only kept gives way to any
     /// that can be read.
     pub(crate) fn objects(&self) -> (Objects, Vec<Problem>) {
-        let mut problems: Vec<Problem> = self
-            .files
-            .values()
-            .flat_map(|shelf| shelf.problems.iter().cloned())
-            .collect();
+        let mut problems: Vec<Problem> =
+            self.files.values().flat_map(|shelf| shelf.problems.iter().cloned()).collect();
         let mut chosen: BTreeMap<&Key, &Read> = BTreeMap::new();
         for read in self.files.values().flat_map(|shelf| &shelf.fresh) {
             match chosen.get(&read.key) {
@@ -98,68 +90,35 @@ impl Shelf {
             }
         }
         shelf.broken = !lost.is_empty();
-        let is_lost = |key: &Key| {
-            lost.iter()
-                .any(|lost| lost.as_ref().is_none_or(|lost| lost == key))
-        };
+        let is_lost =
+            |key: &Key| lost.iter().any(|lost| lost.as_ref().is_none_or(|lost| lost == key));
         let is_fresh = |key: &Key| shelf.fresh.iter().any(|read| read.key == *key);
         let known = before.fresh.into_iter().chain(before.kept);
-        shelf.kept = known
-            .filter(|read| is_lost(&read.key) && !is_fresh(&read.key))
-            .collect();
+        shelf.kept = known.filter(|read| is_lost(&read.key) && !is_fresh(&read.key)).collect();
         shelf
     }
 }
 
 fn second(read: &Read, first: &Read) -> Problem {
-    let message = format!(
-        "is defined by {} already; this one is ignored",
-        first.subject
-    );
-    Problem {
-        subject: read.subject.clone(),
-        field: String::new(),
-        message,
-    }
+    let message = format!("is defined by {} already; this one is ignored", first.subject);
+    Problem { subject: read.subject.clone(), field: String::new(), message }
 }
 
 fn shelve(read: &Read, objects: &mut Objects) {
     let (name, subject) = (read.key.name.clone(), read.subject.clone());
     match read.object.clone() {
-        Object::Service(object) => drop(objects.services.insert(
-            name,
-            Found {
-                subject,
-                object: *object,
-            },
-        )),
-        Object::Endpoints(object) => drop(objects.endpoints.insert(
-            name,
-            Found {
-                subject,
-                object: *object,
-            },
-        )),
-        Object::EndpointSlice(object) => drop(objects.slices.insert(
-            name,
-            Found {
-                subject,
-                object: *object,
-            },
-        )),
-        Object::Pod(object) => drop(objects.pods.insert(
-            name,
-            Found {
-                subject,
-                object: *object,
-            },
-        )),
-        Object::Node(object) => drop(objects.nodes.insert(
-            name.name,
-            Found {
-                subject,
-                object: *object,
-            },
-        )),
+        Object::Service(object) => {
+            drop(objects.services.insert(name, Found { subject, object: *object }))
+        }
+        Object::Endpoints(object) => {
+            drop(objects.endpoints.insert(name, Found { subject, object: *object }))
+        }
+        Object::EndpointSlice(object) => {
+            drop(objects.slices.insert(name, Found { subject, object: *object }))
+        }
+        Object::Pod(object) => drop(objects.pods.insert(name, Found { subject, object: *object })),
+        Object::Node(object) => {
+            drop(objects.nodes.insert(name.name, Found { subject, object: *object }))
+        }
     }
 }

@@ -73,18 +73,14 @@ impl Follower {
                 None => self.library.retain(|known| known != path),
             }
         }
-        self.library
-            .retain(|path| listing.files.contains_key(path) || listing.is_uncertain(path));
+        self.library.retain(|path| listing.files.contains_key(path) || listing.is_uncertain(path));
         self.listing = Some(listing);
     }
 
     fn derive(&mut self, problems: &mut Vec<Problem>) -> Snapshot {
         let (objects, found) = self.library.objects();
         problems.extend(found);
-        if self
-            .listing
-            .as_ref()
-            .is_some_and(|listing| listing.troubles.is_empty())
+        if self.listing.as_ref().is_some_and(|listing| listing.troubles.is_empty())
             && self.library.is_whole()
         {
             let names: BTreeSet<String> =
@@ -138,9 +134,5 @@ impl Follower {
 }
 
 fn about(subject: &impl ToString, message: impl Into<String>) -> Problem {
-    Problem {
-        subject: subject.to_string(),
-        field: String::new(),
-        message: message.into(),
-    }
+    Problem { subject: subject.to_string(), field: String::new(), message: message.into() }
 }

@@ -45,20 +45,12 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new(dir: &Path, wake: Wake) -> Self {
-        Self {
-            dir: dir.to_owned(),
-            wake,
-            watcher: None,
-            identity: None,
-            trouble: None,
-        }
+        Self { dir: dir.to_owned(), wake, watcher: None, identity: None, trouble: None }
     }
 
     /// Watches the folder that is there now; true if it was not watched before.
     pub(super) fn renew(&mut self) -> bool {
-        let identity = std::fs::metadata(&self.dir)
-            .ok()
-            .map(|folder| (folder.dev(), folder.ino()));
+        let identity = std::fs::metadata(&self.dir).ok().map(|folder| (folder.dev(), folder.ino()));
         if identity == self.identity {
             return false;
         }
@@ -66,10 +58,7 @@ impl Watch {
         // The old watch ends before the new one begins: both count against the same limit.
         self.watcher = None;
         self.trouble = None;
-        match identity
-            .map(|_| watcher(&self.dir, self.wake.clone()))
-            .transpose()
-        {
+        match identity.map(|_| watcher(&self.dir, self.wake.clone())).transpose() {
             Ok(watcher) => self.watcher = watcher,
             Err(error) => {
                 let trouble =

@@ -32,10 +32,7 @@ fn check(change: Value, field: &str, words: &str) -> crate::model::Service {
         spec[name] = value.clone();
     }
     let (service, said) = converted(json!({"metadata": {"name": "s"}, "spec": spec}));
-    assert!(
-        said.len() == 1 && said[0].starts_with(&format!("{field}: ")),
-        "{said:?}"
-    );
+    assert!(said.len() == 1 && said[0].starts_with(&format!("{field}: ")), "{said:?}");
     assert!(said[0].contains(words), "{said:?}");
     service
 }
@@ -69,11 +66,7 @@ fn addresses_are_read_as_kubernetes_always_has() {
         ("kubia", None),
     ];
     for (text, expect) in cases {
-        assert_eq!(
-            field::parse_address(text).map(|a| a.to_string()).as_deref(),
-            expect,
-            "{text}"
-        );
+        assert_eq!(field::parse_address(text).map(|a| a.to_string()).as_deref(), expect, "{text}");
     }
 }
 
@@ -91,11 +84,7 @@ fn networks_tolerate_blanks_and_lose_their_host_bits() {
         ("10.0.0.0/+8", None),
     ];
     for (text, expect) in cases {
-        assert_eq!(
-            field::parse_network(text).map(|n| n.to_string()).as_deref(),
-            expect,
-            "{text}"
-        );
+        assert_eq!(field::parse_network(text).map(|n| n.to_string()).as_deref(), expect, "{text}");
     }
 }
 
@@ -105,18 +94,9 @@ fn a_port_that_cannot_be_served_is_dropped_alone() {
         (json!({"name": "b", "port": 0}), "spec.ports[0].port"),
         (json!({"name": "b"}), "spec.ports[0].port"),
         (json!({"name": "b", "port": 70000}), "spec.ports[0].port"),
-        (
-            json!({"name": "b", "port": 1, "targetPort": 70000}),
-            "spec.ports[0].targetPort",
-        ),
-        (
-            json!({"name": "b", "port": 1, "targetPort": "8080"}),
-            "spec.ports[0].targetPort",
-        ),
-        (
-            json!({"name": "b", "port": 1, "protocol": "ICMP"}),
-            "spec.ports[0].protocol",
-        ),
+        (json!({"name": "b", "port": 1, "targetPort": 70000}), "spec.ports[0].targetPort"),
+        (json!({"name": "b", "port": 1, "targetPort": "8080"}), "spec.ports[0].targetPort"),
+        (json!({"name": "b", "port": 1, "protocol": "ICMP"}), "spec.ports[0].protocol"),
         (json!({"name": "B!", "port": 1}), "spec.ports[0].name"),
         (json!({"port": 1}), "spec.ports[0].name"),
     ];
@@ -147,37 +127,21 @@ fn ports_that_are_there_twice_are_dropped_but_tcp_and_udp_are_two() {
     let spec = json!({"ports": ports});
     assert_eq!(of_spec(spec.clone()).ports.len(), 2);
     let said = problems(spec);
-    assert!(
-        said[0].starts_with("spec.ports[2].name: \"a\" is an earlier port's name"),
-        "{said:?}"
-    );
-    assert!(
-        said[1].starts_with("spec.ports[3].port: 53/TCP is an earlier port"),
-        "{said:?}"
-    );
+    assert!(said[0].starts_with("spec.ports[2].name: \"a\" is an earlier port's name"), "{said:?}");
+    assert!(said[1].starts_with("spec.ports[3].port: 53/TCP is an earlier port"), "{said:?}");
 }
 
 #[test]
 fn values_that_nobody_knows_fall_back_to_the_default() {
-    assert_eq!(
-        check(json!({"type": "Magic"}), "spec.type", "Magic").kind,
-        ServiceType::ClusterIP
-    );
+    assert_eq!(check(json!({"type": "Magic"}), "spec.type", "Magic").kind, ServiceType::ClusterIP);
     check(
         json!({"externalTrafficPolicy": "local"}),
         "spec.externalTrafficPolicy",
         "taken as Cluster",
     );
-    check(
-        json!({"internalTrafficPolicy": "x"}),
-        "spec.internalTrafficPolicy",
-        "taken as Cluster",
-    );
-    let service = check(
-        json!({"sessionAffinity": "Cookie"}),
-        "spec.sessionAffinity",
-        "taken as None",
-    );
+    check(json!({"internalTrafficPolicy": "x"}), "spec.internalTrafficPolicy", "taken as Cluster");
+    let service =
+        check(json!({"sessionAffinity": "Cookie"}), "spec.sessionAffinity", "taken as None");
     assert_eq!(service.affinity_timeout_s, None);
 }
 
@@ -186,10 +150,7 @@ fn affinity_lasts_a_second_to_a_day() {
     let with = |seconds| json!({"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": seconds}}});
     let field = "spec.sessionAffinityConfig.clientIP.timeoutSeconds";
     for bad in [-1, 0, 86401] {
-        assert_eq!(
-            check(with(bad), field, "taken as 10800").affinity_timeout_s,
-            Some(10800)
-        );
+        assert_eq!(check(with(bad), field, "taken as 10800").affinity_timeout_s, Some(10800));
     }
     for good in [1, 86400] {
         let mut spec = with(good);
@@ -200,25 +161,14 @@ fn affinity_lasts_a_second_to_a_day() {
 
 #[test]
 fn cluster_ips_are_one_of_each_family_and_none_means_headless() {
-    assert_eq!(
-        of_spec(json!({"clusterIP": "10.0.0.1"})).cluster_ips.len(),
-        1
-    );
+    assert_eq!(of_spec(json!({"clusterIP": "10.0.0.1"})).cluster_ips.len(), 1);
     let both = of_spec(json!({"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1", "fd00::1"]}));
     assert_eq!(both.cluster_ips.len(), 2);
     let headless = of_spec(json!({"clusterIP": "None"}));
     assert!(headless.headless && headless.cluster_ips.is_empty());
     assert!(of_spec(json!({"clusterIPs": ["None"]})).headless);
-    check(
-        json!({"clusterIP": "1.2.3.999"}),
-        "spec.clusterIP",
-        "is not an IP address",
-    );
-    check(
-        json!({"clusterIPs": ["10.0.0.1", "10.0.0.2"]}),
-        "spec.clusterIPs[1]",
-        "second address",
-    );
+    check(json!({"clusterIP": "1.2.3.999"}), "spec.clusterIP", "is not an IP address");
+    check(json!({"clusterIPs": ["10.0.0.1", "10.0.0.2"]}), "spec.clusterIPs[1]", "second address");
     check(
         json!({"clusterIP": "10.0.0.2", "clusterIPs": ["10.0.0.1"]}),
         "spec.clusterIP",
@@ -231,16 +181,9 @@ fn an_external_name_has_no_address() {
     let service = of_spec(
         json!({"type": "ExternalName", "externalName": "someapi.somecompany.com.", "clusterIP": "10.0.0.1"}),
     );
-    assert_eq!(
-        service.external_name.as_deref(),
-        Some("someapi.somecompany.com")
-    );
+    assert_eq!(service.external_name.as_deref(), Some("someapi.somecompany.com"));
     assert!(service.cluster_ips.is_empty() && !service.headless);
-    check(
-        json!({"type": "ExternalName"}),
-        "spec.externalName",
-        "not a DNS name",
-    );
+    check(json!({"type": "ExternalName"}), "spec.externalName", "not a DNS name");
 }
 
 #[test]
@@ -260,23 +203,12 @@ fn external_ips_are_addresses_that_packets_can_be_sent_to() {
     let spec = json!({"ports": [{"port": 80}], "externalIPs": list});
     let service = of_spec(spec.clone());
     assert_eq!(
-        service
-            .external_ips
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>(),
+        service.external_ips.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["1.2.3.4", "2001:db8::1"]
     );
-    let fields: Vec<_> = problems(spec)
-        .iter()
-        .map(|said| said.split(": ").next().unwrap().to_owned())
-        .collect();
-    assert_eq!(
-        fields,
-        (1..8)
-            .map(|n| format!("spec.externalIPs[{n}]"))
-            .collect::<Vec<_>>()
-    );
+    let fields: Vec<_> =
+        problems(spec).iter().map(|said| said.split(": ").next().unwrap().to_owned()).collect();
+    assert_eq!(fields, (1..8).map(|n| format!("spec.externalIPs[{n}]")).collect::<Vec<_>>());
 }
 
 #[test]
@@ -290,22 +222,12 @@ fn load_balancer_addresses_are_vips_only() {
         ]}},
     }));
     assert_eq!(
-        service
-            .load_balancer_ips
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>(),
+        service.load_balancer_ips.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["1.1.1.1", "2.2.2.2"]
     );
     assert_eq!(said.len(), 2);
-    assert!(
-        said[0].starts_with("status.loadBalancer.ingress[4].ip: "),
-        "{said:?}"
-    );
-    assert!(
-        said[1].starts_with("status.loadBalancer.ingress[5].ipMode: "),
-        "{said:?}"
-    );
+    assert!(said[0].starts_with("status.loadBalancer.ingress[4].ip: "), "{said:?}");
+    assert!(said[1].starts_with("status.loadBalancer.ingress[5].ipMode: "), "{said:?}");
 }
 
 #[test]
@@ -319,22 +241,12 @@ fn source_ranges_that_cannot_be_read_never_open_the_door() {
     };
     let (service, said) = with(json!([" 10.0.0.0/8 ", "x"]));
     assert_eq!(
-        (
-            service.source_ranges.len(),
-            service.load_balancer_ips.len(),
-            said.len()
-        ),
+        (service.source_ranges.len(), service.load_balancer_ips.len(), said.len()),
         (1, 1, 1)
     );
     let (service, said) = with(json!(["10.0.0.1"]));
-    assert_eq!(
-        (service.source_ranges.len(), service.load_balancer_ips.len()),
-        (0, 0)
-    );
-    assert!(
-        said[1].contains("no load-balancer address is served"),
-        "{said:?}"
-    );
+    assert_eq!((service.source_ranges.len(), service.load_balancer_ips.len()), (0, 0));
+    assert!(said[1].contains("no load-balancer address is served"), "{said:?}");
 }
 
 #[test]
@@ -363,10 +275,7 @@ fn the_algorithm_is_an_annotation() {
 fn a_service_of_another_proxy_is_not_ours() {
     let object = json!({"metadata": {"name": "s", "labels": {"service.kubernetes.io/service-proxy-name": "x"}}});
     assert_eq!(
-        convert::service(
-            &serde_json::from_value(object).unwrap(),
-            &mut Report::new("s")
-        ),
+        convert::service(&serde_json::from_value(object).unwrap(), &mut Report::new("s")),
         None
     );
 }
@@ -421,10 +330,7 @@ fn an_endpoint_without_conditions_is_ready_and_only_its_first_address_counts() {
     let endpoint = &slice.endpoints[0];
     assert!(endpoint.ready && endpoint.serving && !endpoint.terminating);
     assert_eq!(
-        (
-            endpoint.address.to_string().as_str(),
-            endpoint.node.as_deref()
-        ),
+        (endpoint.address.to_string().as_str(), endpoint.node.as_deref()),
         ("10.0.0.1", None)
     );
 }
@@ -438,43 +344,23 @@ fn conditions_hints_and_the_pod_are_kept() {
         "targetRef": {"kind": "Pod", "name": "p"},
     }]}));
     let endpoint = slice.unwrap().endpoints.remove(0);
-    assert_eq!(
-        (endpoint.ready, endpoint.serving, endpoint.terminating),
-        (false, true, true)
-    );
+    assert_eq!((endpoint.ready, endpoint.serving, endpoint.terminating), (false, true, true));
     assert_eq!(
         (endpoint.hint_zones, endpoint.hint_nodes),
         (vec!["za".to_owned()], vec!["na".to_owned()])
     );
-    let texts = [
-        endpoint.node,
-        endpoint.zone,
-        endpoint.hostname,
-        endpoint.pod,
-    ];
+    let texts = [endpoint.node, endpoint.zone, endpoint.hostname, endpoint.pod];
     assert_eq!(texts.map(Option::unwrap), ["n", "z", "h", "p"]);
 }
 
 #[test]
 fn what_a_slice_cannot_mean_is_dropped_alone() {
     let cases = [
-        (
-            json!({"endpoints": [{"addresses": []}]}),
-            "endpoints[0].addresses",
-        ),
-        (
-            json!({"endpoints": [{"addresses": ["fd00::1"]}]}),
-            "endpoints[0].addresses[0]",
-        ),
-        (
-            json!({"endpoints": [{"addresses": ["127.0.0.1"]}]}),
-            "endpoints[0].addresses[0]",
-        ),
+        (json!({"endpoints": [{"addresses": []}]}), "endpoints[0].addresses"),
+        (json!({"endpoints": [{"addresses": ["fd00::1"]}]}), "endpoints[0].addresses[0]"),
+        (json!({"endpoints": [{"addresses": ["127.0.0.1"]}]}), "endpoints[0].addresses[0]"),
         (json!({"ports": [{"name": "x"}]}), "ports[0].port"),
-        (
-            json!({"ports": [{"port": 1, "protocol": "x"}]}),
-            "ports[0].protocol",
-        ),
+        (json!({"ports": [{"port": 1, "protocol": "x"}]}), "ports[0].protocol"),
     ];
     for (change, field) in cases {
         let (slice, said) = slice(change);

@@ -12,15 +12,10 @@ fn summary(text: &str) -> Vec<String> {
     let lines = documents.flat_map(|document| match document {
         Document::Read(read) => {
             let problems = read.problems.iter().map(|problem| format!("? {problem}"));
-            std::iter::once(read.key.to_string())
-                .chain(problems)
-                .collect()
+            std::iter::once(read.key.to_string()).chain(problems).collect()
         }
         Document::Broken { key, problem } => {
-            vec![format!(
-                "! {problem}{}",
-                if key.is_some() { " [named]" } else { "" }
-            )]
+            vec![format!("! {problem}{}", if key.is_some() { " [named]" } else { "" })]
         }
     });
     lines.collect()
@@ -37,18 +32,12 @@ fn several_documents_are_several_objects() {
 
 #[test]
 fn directives_and_a_byte_order_mark_are_accepted() {
-    check(
-        &format!("\u{feff}%YAML 1.2\n---\n{POD}"),
-        &["Pod default/a"],
-    );
+    check(&format!("\u{feff}%YAML 1.2\n---\n{POD}"), &["Pod default/a"]);
 }
 
 #[test]
 fn windows_line_ends_are_accepted() {
-    check(
-        &format!("{POD}---\n{POD}").replace('\n', "\r\n"),
-        &["Pod default/a"; 2],
-    );
+    check(&format!("{POD}---\n{POD}").replace('\n', "\r\n"), &["Pod default/a"; 2]);
 }
 
 #[test]
@@ -95,18 +84,9 @@ fn anchors_and_merge_keys_are_followed() {
 
 #[test]
 fn kinds_that_do_not_matter_are_passed_over_in_silence() {
-    check(
-        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: 17}\n",
-        &[],
-    );
-    check(
-        "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: a}\n",
-        &[],
-    );
-    check(
-        "apiVersion: extensions/v1beta1\nkind: Ingress\nmetadata: {name: a}\n",
-        &[],
-    );
+    check("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: 17}\n", &[]);
+    check("apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: a}\n", &[]);
+    check("apiVersion: extensions/v1beta1\nkind: Ingress\nmetadata: {name: a}\n", &[]);
 }
 
 #[test]
@@ -129,10 +109,7 @@ fn broken_yaml_is_named_by_its_line_and_harms_no_other_document() {
     let text = format!("{POD}---\nkind: [Pod\nmetadata: }}\n---\n{POD}");
     let found = summary(&text);
     assert_eq!(found.len(), 3, "{found:?}");
-    assert!(
-        found[1].starts_with("! f.yaml document 2: line 7, column "),
-        "{found:?}"
-    );
+    assert!(found[1].starts_with("! f.yaml document 2: line 7, column "), "{found:?}");
 }
 
 #[test]
@@ -157,14 +134,8 @@ fn fields_that_do_not_exist_are_named_and_ignored() {
 
 #[test]
 fn what_is_no_object_is_said() {
-    check(
-        "a: 1\n",
-        &["! f.yaml document 1: kind: is missing, so this is not a Kubernetes object"],
-    );
-    check(
-        "- a\n",
-        &["! f.yaml document 1: kind: is missing, so this is not a Kubernetes object"],
-    );
+    check("a: 1\n", &["! f.yaml document 1: kind: is missing, so this is not a Kubernetes object"]);
+    check("- a\n", &["! f.yaml document 1: kind: is missing, so this is not a Kubernetes object"]);
     check(
         "apiVersion: v1\nkind: Pod\n",
         &["! f.yaml document 1 (Pod): metadata.name: is missing, so the object is ignored"],
@@ -191,20 +162,13 @@ fn a_missing_api_version_is_said_and_guessed() {
 #[test]
 fn the_beta_of_endpoint_slices_is_refused_by_name() {
     let text = "apiVersion: discovery.k8s.io/v1beta1\nkind: EndpointSlice\nmetadata: {name: a}\n";
-    assert!(
-        summary(text)[0].contains("write discovery.k8s.io/v1 [named]"),
-        "{:?}",
-        summary(text)
-    );
+    assert!(summary(text)[0].contains("write discovery.k8s.io/v1 [named]"), "{:?}", summary(text));
 }
 
 #[test]
 fn a_key_that_is_there_twice_is_refused() {
     let found = summary("apiVersion: v1\nkind: Pod\nkind: Node\nmetadata: {name: a}\n");
-    assert!(
-        found[0].contains("line 3, column 1: duplicate mapping key"),
-        "{found:?}"
-    );
+    assert!(found[0].contains("line 3, column 1: duplicate mapping key"), "{found:?}");
 }
 
 #[test]
@@ -213,38 +177,19 @@ fn hostile_texts_end_in_a_sentence_and_soon() {
         let alias = vec![format!("*a{}", n - 1); 9].join(",");
         text + &format!("a{n}: &a{n} [{alias}]\n")
     });
-    let long = format!(
-        "a: &a \"{}\"\nb: [{}]\n",
-        "x".repeat(1 << 20),
-        ["*a"; 900].join(",")
-    );
-    let deep_map: String = (0..5000)
-        .map(|depth| format!("{}a:\n", " ".repeat(depth)))
-        .collect();
+    let long = format!("a: &a \"{}\"\nb: [{}]\n", "x".repeat(1 << 20), ["*a"; 900].join(","));
+    let deep_map = (0..5000).fold(String::new(), |text, depth| text + &" ".repeat(depth) + "a:\n");
     let deep_json = format!("{{\"a\":{}", "[".repeat(100_000));
-    for text in [
-        laughs,
-        long,
-        "[".repeat(100_000),
-        deep_map,
-        deep_json,
-        "- ".repeat(10_000),
-    ] {
+    for text in [laughs, long, "[".repeat(100_000), deep_map, deep_json, "- ".repeat(10_000)] {
         let found = summary(&text);
-        assert!(
-            found.len() == 1 && found[0].starts_with('!') && found[0].len() < 500,
-            "{found:?}"
-        );
+        assert!(found.len() == 1 && found[0].starts_with('!') && found[0].len() < 500, "{found:?}");
     }
 }
 
 #[test]
 fn documents_beyond_the_limit_are_left_out_with_a_sentence() {
     let found = summary(&"---\nkind: X\n".repeat(10_001));
-    assert_eq!(
-        found,
-        ["! f.yaml: has more than 10000 documents; the rest is left out"]
-    );
+    assert_eq!(found, ["! f.yaml: has more than 10000 documents; the rest is left out"]);
 }
 
 #[test]

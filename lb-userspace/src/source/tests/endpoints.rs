@@ -50,31 +50,20 @@ fn a_pod_counts_by_phase_address_and_ready_condition() {
 #[test]
 fn a_pod_that_is_being_deleted_serves_while_it_terminates() {
     let deleted = |status| {
-        pod("a", status).replace(
-            "{name: a,",
-            "{name: a, deletionTimestamp: '2026-01-01T00:00:00Z',",
-        )
+        pod("a", status)
+            .replace("{name: a,", "{name: a, deletionTimestamp: '2026-01-01T00:00:00Z',")
     };
     let found = derived(&(SERVICE.to_owned() + &deleted("{podIP: 10.0.0.1}")), CIDR);
-    assert_eq!(
-        found.endpoints("kubia"),
-        ["10.0.0.1 http=8080,admin=8081 terminating, serving"]
-    );
+    assert_eq!(found.endpoints("kubia"), ["10.0.0.1 http=8080,admin=8081 terminating, serving"]);
     let unready = deleted("{podIP: 10.0.0.1, conditions: [{type: Ready, status: 'False'}]}");
     let found = derived(&(SERVICE.to_owned() + &unready), CIDR);
-    assert_eq!(
-        found.endpoints("kubia"),
-        ["10.0.0.1 http=8080,admin=8081 terminating"]
-    );
+    assert_eq!(found.endpoints("kubia"), ["10.0.0.1 http=8080,admin=8081 terminating"]);
 }
 
 #[test]
 fn unready_pods_are_ready_if_the_service_publishes_them() {
     let yaml = SERVICE.replace("spec:\n", "spec:\n  publishNotReadyAddresses: true\n")
-        + &pod(
-            "a",
-            "{podIP: 10.0.0.1, conditions: [{type: Ready, status: 'False'}]}",
-        );
+        + &pod("a", "{podIP: 10.0.0.1, conditions: [{type: Ready, status: 'False'}]}");
     assert_eq!(
         derived(&yaml, CIDR).endpoints("kubia"),
         ["10.0.0.1 http=8080,admin=8081 published, unready"]
@@ -84,17 +73,11 @@ fn unready_pods_are_ready_if_the_service_publishes_them() {
 #[test]
 fn a_named_port_may_be_another_number_in_each_pod() {
     let other = pod("b", "{podIP: 10.0.0.2}").replace("8080", "9090");
-    let found = derived(
-        &(SERVICE.to_owned() + &pod("a", "{podIP: 10.0.0.1}") + &other),
-        CIDR,
-    );
+    let found = derived(&(SERVICE.to_owned() + &pod("a", "{podIP: 10.0.0.1}") + &other), CIDR);
     assert_eq!(found.slices("kubia").len(), 2);
     assert_eq!(
         found.endpoints("kubia"),
-        [
-            "10.0.0.1 http=8080,admin=8081 ready",
-            "10.0.0.2 http=9090,admin=8081 ready"
-        ]
+        ["10.0.0.1 http=8080,admin=8081 ready", "10.0.0.2 http=9090,admin=8081 ready"]
     );
 }
 
@@ -123,20 +106,14 @@ fn a_name_counts_only_with_its_protocol_and_in_sidecars_too() {
         "containers: [{name: x}], initContainers: [{name: c, restartPolicy: Always,",
     );
     let found = derived(&(SERVICE.to_owned() + &sidecar), CIDR);
-    assert_eq!(
-        found.endpoints("kubia"),
-        ["10.0.0.1 http=8080,admin=8081 ready"]
-    );
+    assert_eq!(found.endpoints("kubia"), ["10.0.0.1 http=8080,admin=8081 ready"]);
 }
 
 #[test]
 fn each_family_of_the_service_has_its_slices() {
     let both = pod("a", "{podIPs: [{ip: 10.0.0.1}, {ip: 'fd00::1'}]}");
     let found = derived(&(SERVICE.to_owned() + &both), CIDR);
-    assert_eq!(
-        found.endpoints("kubia"),
-        ["10.0.0.1 http=8080,admin=8081 ready"]
-    );
+    assert_eq!(found.endpoints("kubia"), ["10.0.0.1 http=8080,admin=8081 ready"]);
     let dual = SERVICE.replace("spec:\n", "spec:\n  ipFamilyPolicy: PreferDualStack\n");
     let found = derived(&(dual + &both), &["10.96.0.0/16", "fd00:96::/112"]);
     assert_eq!(found.slices("kubia").len(), 2);
@@ -161,10 +138,7 @@ fn every_label_must_match_and_the_namespace_too() {
             .map(|line| line.split(' ').next().unwrap().to_owned())
             .collect()
     };
-    assert_eq!(
-        addresses(SERVICE.to_owned() + &pods),
-        ["10.0.0.1", "10.0.0.4"]
-    );
+    assert_eq!(addresses(SERVICE.to_owned() + &pods), ["10.0.0.1", "10.0.0.4"]);
     let strict = SERVICE.replace("{app: kubia}", "{app: kubia, x: z}");
     assert_eq!(addresses(strict + &pods), ["10.0.0.4"]);
 }
@@ -172,22 +146,12 @@ fn every_label_must_match_and_the_namespace_too() {
 #[test]
 fn node_zone_hostname_and_pod_are_kept() {
     let node = "---\napiVersion: v1\nkind: Node\nmetadata: {name: n1, labels: {topology.kubernetes.io/zone: z1}}\n";
-    let pod = pod("a", "{podIP: 10.0.0.1}").replace(
-        "nodeName: n1",
-        "nodeName: n1, hostname: web-0, subdomain: kubia",
-    );
+    let pod = pod("a", "{podIP: 10.0.0.1}")
+        .replace("nodeName: n1", "nodeName: n1, hostname: web-0, subdomain: kubia");
     let found = derived(&(SERVICE.to_owned() + node + &pod), CIDR);
     let endpoint = &found.slices("kubia")[0].endpoints[0];
-    let texts = [
-        &endpoint.node,
-        &endpoint.zone,
-        &endpoint.hostname,
-        &endpoint.pod,
-    ];
-    assert_eq!(
-        texts.map(|text| text.as_deref().unwrap()),
-        ["n1", "z1", "web-0", "a"]
-    );
+    let texts = [&endpoint.node, &endpoint.zone, &endpoint.hostname, &endpoint.pod];
+    assert_eq!(texts.map(|text| text.as_deref().unwrap()), ["n1", "z1", "web-0", "a"]);
     assert_eq!(found.snapshot.node.name, "node-a", "n1 is another node");
 }
 
@@ -209,15 +173,8 @@ fn a_selected_pod_that_nobody_gave_an_address_is_named() {
 
 #[test]
 fn an_external_name_with_a_selector_selects_nothing() {
-    let yaml = service(
-        "kubia",
-        "type: ExternalName, externalName: a.b, selector: {app: kubia}",
-    );
-    assert!(
-        derived(&(yaml + &pod("a", "{podIP: 10.0.0.1}")), CIDR)
-            .slices("kubia")
-            .is_empty()
-    );
+    let yaml = service("kubia", "type: ExternalName, externalName: a.b, selector: {app: kubia}");
+    assert!(derived(&(yaml + &pod("a", "{podIP: 10.0.0.1}")), CIDR).slices("kubia").is_empty());
 }
 
 #[test]

@@ -44,13 +44,7 @@ impl Desk {
             ..settings(&["10.96.0.0/16"])
         };
         tokio::spawn(Manifests::new(settings).run(tx));
-        Self {
-            root,
-            changes,
-            services: BTreeMap::new(),
-            problems: Vec::new(),
-            synced: false,
-        }
+        Self { root, changes, services: BTreeMap::new(), problems: Vec::new(), synced: false }
     }
 
     fn dir(&self) -> PathBuf {
@@ -64,13 +58,11 @@ impl Desk {
     fn hear(&mut self, change: Change) {
         match change {
             Change::Service(name, Some(service)) => {
-                self.services
-                    .insert(name.name, format!("{:?}", service.kind));
+                self.services.insert(name.name, format!("{:?}", service.kind));
             }
-            Change::Service(name, None) => assert!(
-                self.services.remove(&name.name).is_some(),
-                "{name} was not there"
-            ),
+            Change::Service(name, None) => {
+                assert!(self.services.remove(&name.name).is_some(), "{name} was not there")
+            }
             Change::Problems(problems) => self.problems = problems,
             Change::Synced => self.synced = true,
             Change::Slice(..) | Change::Node(_) => {}
@@ -80,26 +72,22 @@ impl Desk {
     /// Waits until what was heard is `expect`.
     async fn until(&mut self, what: &str, expect: impl Fn(&Self) -> bool) {
         while !expect(self) {
-            match timeout(SOON, self.changes.recv()).await {
-                Ok(Some(change)) => self.hear(change),
-                Ok(None) => panic!("the follower ended before: {what}"),
-                Err(_) => panic!("not heard: {what}; {:?} {:?}", self.services, self.problems),
-            }
+            let Ok(change) = timeout(SOON, self.changes.recv()).await else {
+                panic!("not heard: {what}; {:?} {:?}", self.services, self.problems);
+            };
+            self.hear(change.expect("the follower goes on"));
         }
     }
 
     /// Waits until exactly the services `expect` are known.
     async fn services(&mut self, expect: &[&str]) {
         let what = format!("services {expect:?}");
-        self.until(&what, |desk| desk.synced && desk.services.keys().eq(expect))
-            .await;
+        self.until(&what, |desk| desk.synced && desk.services.keys().eq(expect)).await;
     }
 
     async fn problem(&mut self, words: &str) {
         self.until(words, |desk| {
-            desk.problems
-                .iter()
-                .any(|problem| problem.to_string().contains(words))
+            desk.problems.iter().any(|problem| problem.to_string().contains(words))
         })
         .await;
     }
@@ -127,15 +115,9 @@ async fn everything_is_reported_before_synced() {
             r#"{"apiVersion":"v1","kind":"Service","metadata":{"name":"c"}}"#,
         )
         .unwrap();
-        for leftover in [
-            ".a.yaml",
-            ".#a.yaml",
-            "a.yaml~",
-            ".a.yaml.swp",
-            "#a.yaml#",
-            "a.yaml.bak",
-            "README.md",
-        ] {
+        for leftover in
+            [".a.yaml", ".#a.yaml", "a.yaml~", ".a.yaml.swp", "#a.yaml#", "a.yaml.bak", "README.md"]
+        {
             fs::write(dir.join(leftover), service("wrong", "")).unwrap();
         }
         fs::create_dir(dir.join(".git")).unwrap();
@@ -145,11 +127,10 @@ async fn everything_is_reported_before_synced() {
     while heard.last() != Some(&Change::Synced) {
         heard.push(timeout(SOON, desk.changes.recv()).await.unwrap().unwrap());
     }
-    assert!(
-        matches!(&heard[0], Change::Node(node) if node.name == "node-a"),
-        "{heard:?}"
-    );
-    heard.into_iter().for_each(|change| desk.hear(change));
+    assert!(matches!(&heard[0], Change::Node(node) if node.name == "node-a"), "{heard:?}");
+    for change in heard {
+        desk.hear(change);
+    }
     assert_eq!(desk.services.keys().collect::<Vec<_>>(), ["a", "b", "c"]);
     desk.silence().await;
 }
@@ -161,13 +142,11 @@ async fn files_that_come_change_move_and_go_are_followed() {
     desk.write("b.yaml", &service("b", ""));
     desk.services(&["a", "b"]).await;
     desk.write("b.yaml", &service("b", "type: NodePort"));
-    desk.until("NodePort", |desk| desk.services["b"] == "NodePort")
-        .await;
+    desk.until("NodePort", |desk| desk.services["b"] == "NodePort").await;
     // An editor's way: a new file under another name, then renamed over the old one.
     desk.write(".b.yaml.tmp", &service("b", "type: LoadBalancer"));
     fs::rename(desk.dir().join(".b.yaml.tmp"), desk.dir().join("b.yaml")).unwrap();
-    desk.until("LoadBalancer", |desk| desk.services["b"] == "LoadBalancer")
-        .await;
+    desk.until("LoadBalancer", |desk| desk.services["b"] == "LoadBalancer").await;
     fs::remove_file(desk.dir().join("b.yaml")).unwrap();
     desk.services(&["a"]).await;
 }
@@ -198,12 +177,10 @@ async fn a_broken_file_leaves_what_was_there_and_says_so() {
     let mut desk = Desk::new(prepared);
     desk.services(&["a"]).await;
     desk.write("a.yaml", "kind: Service\nmetadata:\n\tname: a\n");
-    desk.problem("a.yaml document 1: line 3 is indented with a tab")
-        .await;
+    desk.problem("a.yaml document 1: line 3 is indented with a tab").await;
     assert_eq!(desk.services.len(), 1);
     desk.write("a.yaml", &service("a", ""));
-    desk.until("no problems", |desk| desk.problems.is_empty())
-        .await;
+    desk.until("no problems", |desk| desk.problems.is_empty()).await;
 }
 
 #[tokio::test]
@@ -211,14 +188,12 @@ async fn a_folder_that_disappears_keeps_the_last_good_state_until_it_is_back() {
     let mut desk = Desk::new(prepared);
     desk.services(&["a"]).await;
     fs::remove_dir_all(desk.dir()).unwrap();
-    desk.problem("cannot be listed (No such file or directory")
-        .await;
+    desk.problem("cannot be listed (No such file or directory").await;
     assert_eq!(desk.services.len(), 1);
     fs::create_dir(desk.dir()).unwrap();
     desk.write("b.yaml", &service("b", ""));
     desk.services(&["b"]).await;
-    desk.until("no problems", |desk| desk.problems.is_empty())
-        .await;
+    desk.until("no problems", |desk| desk.problems.is_empty()).await;
     desk.write("c.yaml", &service("c", ""));
     desk.services(&["b", "c"]).await;
 }
@@ -313,8 +288,7 @@ async fn a_service_that_is_gone_is_forgotten_but_not_while_a_file_is_broken() {
     desk.services(&[]).await;
     assert!(remembered(&desk).contains("default/a"));
     fs::remove_file(desk.dir().join("broken.yaml")).unwrap();
-    desk.until("no problems", |desk| desk.problems.is_empty())
-        .await;
+    desk.until("no problems", |desk| desk.problems.is_empty()).await;
     assert!(!remembered(&desk).contains("default/a"));
 }
 
@@ -335,10 +309,7 @@ async fn files_that_no_manifest_can_be_are_named() {
     let mut desk = Desk::new(|dir| {
         prepared(dir);
         fs::write(dir.join("latin.yaml"), b"a: \xff\n").unwrap();
-        fs::File::create(dir.join("huge.yaml"))
-            .unwrap()
-            .set_len(1 << 30)
-            .unwrap();
+        fs::File::create(dir.join("huge.yaml")).unwrap().set_len(1 << 30).unwrap();
         nix::unistd::mkfifo(&dir.join("pipe.yaml"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     });
     desk.services(&["a"]).await;

@@ -82,7 +82,9 @@ proptest! {
     #[test]
     fn mutated_manifests_never_panic_and_mean_the_same_twice(mutations in prop::collection::vec(mutation(), 1..8)) {
         let mut text = SEED.to_owned();
-        mutations.into_iter().for_each(|mutation| mutate(&mut text, mutation));
+        for mutation in mutations {
+            mutate(&mut text, mutation);
+        }
         let mut memory = Memory::default();
         let first = derived_with(&text, CIDRS, &mut memory);
         let second = derived_with(&text, CIDRS, &mut memory);

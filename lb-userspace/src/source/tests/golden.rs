@@ -13,10 +13,8 @@ const CIDRS: &[&str] = &["10.96.0.0/16", "fd00:10:96::/112"];
 #[test]
 fn every_golden_file_is_what_its_manifests_make() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/manifests/golden");
-    let mut files: Vec<_> = std::fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     assert!(!files.is_empty());
     for file in files {
@@ -49,5 +47,5 @@ fn model(snapshot: &Snapshot) -> String {
 }
 
 fn lines(lines: &[String]) -> String {
-    lines.iter().map(|line| format!("{line}\n")).collect()
+    lines.iter().fold(String::new(), |text, line| text + line + "\n")
 }

@@ -9,51 +9,29 @@ fn update(library: &mut Library, file: &str, text: &str) {
 }
 
 fn names(library: &Library) -> Vec<String> {
-    library
-        .objects()
-        .0
-        .services
-        .keys()
-        .map(|name| name.name.clone())
-        .collect()
+    library.objects().0.services.keys().map(|name| name.name.clone()).collect()
 }
 
 fn problems(library: &Library) -> Vec<String> {
-    library
-        .objects()
-        .1
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    library.objects().1.iter().map(ToString::to_string).collect()
 }
 
 fn two() -> Library {
     let mut library = Library::default();
-    update(
-        &mut library,
-        "a.yaml",
-        &(service("a", "") + &service("b", "")),
-    );
+    update(&mut library, "a.yaml", &(service("a", "") + &service("b", "")));
     library
 }
 
 #[test]
 fn an_object_that_breaks_stays_as_it_was_and_its_neighbours_follow() {
     let mut library = two();
-    update(
-        &mut library,
-        "a.yaml",
-        &(service("a", "type: 7") + &service("c", "")),
-    );
+    update(&mut library, "a.yaml", &(service("a", "type: 7") + &service("c", "")));
     assert_eq!(names(&library), ["a", "c"]);
     assert!(problems(&library)[0].contains("spec.type: invalid type"));
     assert!(!library.is_whole());
     update(&mut library, "a.yaml", &service("a", "type: NodePort"));
     let (objects, problems) = library.objects();
-    assert_eq!(
-        (objects.services.len(), problems.len(), library.is_whole()),
-        (1, 0, true)
-    );
+    assert_eq!((objects.services.len(), problems.len(), library.is_whole()), (1, 0, true));
 }
 
 #[test]
@@ -68,11 +46,7 @@ fn it_stays_through_several_broken_versions() {
 #[test]
 fn a_document_without_a_readable_name_keeps_all_that_came_from_the_file() {
     let mut library = two();
-    update(
-        &mut library,
-        "a.yaml",
-        &(service("a", "") + "---\nkind: [\n"),
-    );
+    update(&mut library, "a.yaml", &(service("a", "") + "---\nkind: [\n"));
     assert_eq!(names(&library), ["a", "b"]);
 }
 
@@ -97,10 +71,7 @@ fn of_two_definitions_the_first_by_path_and_place_wins() {
     );
     let (objects, problems) = library.objects();
     let found = objects.services.values().next().unwrap();
-    assert_eq!(
-        found.object.spec.as_ref().unwrap().type_.as_deref(),
-        Some("NodePort")
-    );
+    assert_eq!(found.object.spec.as_ref().unwrap().type_.as_deref(), Some("NodePort"));
     let said: Vec<_> = problems.iter().map(ToString::to_string).collect();
     assert_eq!(
         said,

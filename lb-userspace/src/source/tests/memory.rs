@@ -6,11 +6,7 @@ use std::fs;
 
 fn filled() -> Memory {
     let mut memory = Memory::default();
-    derived_with(
-        &service("a", "type: NodePort"),
-        &["10.96.0.0/16"],
-        &mut memory,
-    );
+    derived_with(&service("a", "type: NodePort"), &["10.96.0.0/16"], &mut memory);
     memory
 }
 
@@ -21,11 +17,7 @@ fn what_is_saved_is_what_is_loaded() {
     let memory = filled();
     memory.save(&state).unwrap();
     assert_eq!(Memory::load(&state), (memory, None));
-    assert_eq!(
-        fs::read_dir(&state).unwrap().count(),
-        1,
-        "no temporary file is left"
-    );
+    assert_eq!(fs::read_dir(&state).unwrap().count(), 1, "no temporary file is left");
 }
 
 #[test]
@@ -36,13 +28,9 @@ fn no_file_is_an_empty_memory_and_no_problem() {
 
 #[test]
 fn a_file_that_says_nothing_is_set_aside() {
-    for text in [
-        "",
-        "{",
-        "[]",
-        r#"{"version": 2, "clusterIPs": {}, "nodePorts": {}}"#,
-        r#"{"version": 1}"#,
-    ] {
+    for text in
+        ["", "{", "[]", r#"{"version": 2, "clusterIPs": {}, "nodePorts": {}}"#, r#"{"version": 1}"#]
+    {
         let dir = tempfile::tempdir().unwrap();
         fs::write(Memory::path(dir.path()), text).unwrap();
         let (memory, problem) = Memory::load(dir.path());
@@ -56,12 +44,6 @@ fn a_file_that_says_nothing_is_set_aside() {
 #[test]
 fn the_file_is_for_people_too() {
     let text = serde_json::to_string(&filled()).unwrap();
-    assert!(
-        text.starts_with(r#"{"version":1,"clusterIPs":{"default/a":["10.96."#),
-        "{text}"
-    );
-    assert!(
-        text.contains(r#""nodePorts":{"default/a":{"80/TCP":3"#),
-        "{text}"
-    );
+    assert!(text.starts_with(r#"{"version":1,"clusterIPs":{"default/a":["10.96."#), "{text}");
+    assert!(text.contains(r#""nodePorts":{"default/a":{"80/TCP":3"#), "{text}");
 }

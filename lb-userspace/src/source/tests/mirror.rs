@@ -18,18 +18,11 @@ subsets:
 #[test]
 fn endpoints_become_slices_by_subset_and_family() {
     let found = derived(&(service("external-service", "") + ENDPOINTS), CIDR);
-    let names: Vec<_> = found
-        .slices("external-service")
-        .iter()
-        .map(|slice| slice.name.to_string())
-        .collect();
+    let names: Vec<_> =
+        found.slices("external-service").iter().map(|slice| slice.name.to_string()).collect();
     assert_eq!(
         names,
-        [
-            "default/external-service-1",
-            "default/external-service-2",
-            "default/external-service-3"
-        ]
+        ["default/external-service-1", "default/external-service-2", "default/external-service-3"]
     );
     assert_eq!(
         found.endpoints("external-service"),
@@ -41,12 +34,7 @@ fn endpoints_become_slices_by_subset_and_family() {
             "fd00::1 =80 ready"
         ]
     );
-    assert_eq!(
-        found.slices("external-service")[0].endpoints[0]
-            .node
-            .as_deref(),
-        Some("n1")
-    );
+    assert_eq!(found.slices("external-service")[0].endpoints[0].node.as_deref(), Some("n1"));
     assert!(found.problems.is_empty());
 }
 
@@ -64,10 +52,7 @@ fn endpoints_without_a_service_wait_for_it() {
 
 #[test]
 fn endpoints_of_a_service_with_a_selector_are_ignored_and_named() {
-    let found = derived(
-        &(service("external-service", "selector: {a: b}") + ENDPOINTS),
-        CIDR,
-    );
+    let found = derived(&(service("external-service", "selector: {a: b}") + ENDPOINTS), CIDR);
     assert!(found.snapshot.slices.is_empty());
     assert!(found.said()[0].contains("has a selector"));
 }
@@ -91,15 +76,8 @@ fn an_address_or_port_that_cannot_be_used_is_dropped_alone() {
         .replace("{port: 80}", "{port: 80}, {name: x, port: 0}");
     let found = derived(&(service("external-service", "") + &endpoints), CIDR);
     assert_eq!(found.endpoints("external-service").len(), 4);
-    let fields: Vec<_> = found
-        .problems
-        .iter()
-        .map(|problem| problem.field.as_str())
-        .collect();
-    assert_eq!(
-        fields,
-        ["subsets[0].ports[1].port", "subsets[0].addresses[1].ip"]
-    );
+    let fields: Vec<_> = found.problems.iter().map(|problem| problem.field.as_str()).collect();
+    assert_eq!(fields, ["subsets[0].ports[1].port", "subsets[0].addresses[1].ip"]);
 }
 
 const SLICE: &str = "---
@@ -115,32 +93,18 @@ ports: [{name: '', port: 80}]
 fn slices_written_by_hand_are_taken_as_they_are_and_keep_their_names() {
     let found = derived(&(service("external-service", "") + ENDPOINTS + SLICE), CIDR);
     assert_eq!(found.slices("external-service").len(), 4);
-    assert_eq!(
-        found.slices("external-service")[0].endpoints[0]
-            .address
-            .to_string(),
-        "55.55.55.55"
-    );
-    assert_eq!(
-        found.slices("external-service")[1].name.name,
-        "external-service-1-2"
-    );
+    assert_eq!(found.slices("external-service")[0].endpoints[0].address.to_string(), "55.55.55.55");
+    assert_eq!(found.slices("external-service")[1].name.name, "external-service-1-2");
 }
 
 #[test]
 fn slices_of_a_service_that_is_not_there_yet_are_known() {
-    assert_eq!(
-        derived(SLICE, CIDR).endpoints("external-service"),
-        ["55.55.55.55 =80 ready"]
-    );
+    assert_eq!(derived(SLICE, CIDR).endpoints("external-service"), ["55.55.55.55 =80 ready"]);
 }
 
 #[test]
 fn a_slice_without_a_service_is_named() {
-    let slice = SLICE.replace(
-        ", labels: {kubernetes.io/service-name: external-service}",
-        "",
-    );
+    let slice = SLICE.replace(", labels: {kubernetes.io/service-name: external-service}", "");
     assert!(
         derived(&slice, CIDR).said()[0]
             .contains("metadata.labels: kubernetes.io/service-name is missing")

@@ -41,42 +41,24 @@ impl Derived {
     }
 
     fn ips(&self, name: &str) -> Vec<String> {
-        self.service(name)
-            .cluster_ips
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        self.service(name).cluster_ips.iter().map(ToString::to_string).collect()
     }
 
-    /// `name[:port]: node port` of every port, `-` for none.
     fn node_ports(&self, name: &str) -> Vec<Option<u16>> {
-        self.service(name)
-            .ports
-            .iter()
-            .map(|port| port.node_port)
-            .collect()
+        self.service(name).ports.iter().map(|port| port.node_port).collect()
     }
 
     fn slices(&self, service: &str) -> Vec<&EndpointSlice> {
-        let slices = self
-            .snapshot
-            .slices
-            .get(&ObjectName::new("default", service));
-        slices
-            .into_iter()
-            .flat_map(|slices| slices.values())
-            .collect()
+        let slices = self.snapshot.slices.get(&ObjectName::new("default", service));
+        slices.into_iter().flat_map(|slices| slices.values()).collect()
     }
 
     /// `address:port` of each endpoint and port, with what is special about it.
     fn endpoints(&self, service: &str) -> Vec<String> {
         let mut lines = Vec::new();
         for slice in self.slices(service) {
-            let ports: Vec<_> = slice
-                .ports
-                .iter()
-                .map(|port| format!("{}={}", port.name, port.port))
-                .collect();
+            let ports: Vec<_> =
+                slice.ports.iter().map(|port| format!("{}={}", port.name, port.port)).collect();
             for endpoint in &slice.endpoints {
                 let state = match (endpoint.ready, endpoint.serving, endpoint.terminating) {
                     (true, true, false) => "ready",

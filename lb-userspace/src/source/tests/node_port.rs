@@ -17,11 +17,7 @@ fn types_decide_who_gets_node_ports() {
         ("ClusterIP", "", false),
         ("NodePort", "", true),
         ("LoadBalancer", "", true),
-        (
-            "LoadBalancer",
-            "  allocateLoadBalancerNodePorts: false\n",
-            false,
-        ),
+        ("LoadBalancer", "  allocateLoadBalancerNodePorts: false\n", false),
         ("NodePort", "  allocateLoadBalancerNodePorts: false\n", true),
         ("NodePort", "  clusterIP: None\n", false),
     ];
@@ -36,10 +32,7 @@ fn types_decide_who_gets_node_ports() {
 #[test]
 fn an_explicit_node_port_is_kept_even_if_none_would_be_given() {
     let more = "  allocateLoadBalancerNodePorts: false\n";
-    let found = derived(
-        &service("a", "LoadBalancer", "{port: 80, nodePort: 30123}", more),
-        CIDR,
-    );
+    let found = derived(&service("a", "LoadBalancer", "{port: 80, nodePort: 30123}", more), CIDR);
     assert_eq!(found.node_ports("a"), [Some(30123)]);
 }
 
@@ -57,10 +50,7 @@ fn a_node_port_outside_the_range_is_said_and_not_replaced() {
 
 #[test]
 fn a_node_port_without_the_type_is_said() {
-    let found = derived(
-        &service("a", "ClusterIP", "{port: 80, nodePort: 30123}", ""),
-        CIDR,
-    );
+    let found = derived(&service("a", "ClusterIP", "{port: 80, nodePort: 30123}", ""), CIDR);
     assert_eq!(found.node_ports("a"), [None]);
     assert!(found.said()[0].contains("spec.ports[0].nodePort: needs a Service of type"));
 }
@@ -70,10 +60,7 @@ fn of_two_services_with_one_node_port_the_first_by_name_keeps_it() {
     let yaml = service("b", "NodePort", "{port: 80, nodePort: 30123}", "")
         + &service("a", "NodePort", "{port: 80, nodePort: 30123}", "");
     let found = derived(&yaml, CIDR);
-    assert_eq!(
-        (found.node_ports("a"), found.node_ports("b")),
-        (vec![Some(30123)], vec![None])
-    );
+    assert_eq!((found.node_ports("a"), found.node_ports("b")), (vec![Some(30123)], vec![None]));
     assert!(found.said()[0].contains("30123 belongs to Service default/a already"));
 }
 
@@ -82,10 +69,7 @@ fn tcp_and_udp_may_share_a_number() {
     let explicit =
         "{name: t, port: 53, nodePort: 30053}, {name: u, port: 53, protocol: UDP, nodePort: 30053}";
     let found = derived(&service("a", "NodePort", explicit, ""), CIDR);
-    assert_eq!(
-        (found.node_ports("a"), found.problems.len()),
-        (vec![Some(30053); 2], 0)
-    );
+    assert_eq!((found.node_ports("a"), found.problems.len()), (vec![Some(30053); 2], 0));
     let automatic = "{name: t, port: 53}, {name: u, port: 53, protocol: UDP}";
     let found = derived(&service("a", "NodePort", automatic, ""), CIDR);
     assert_eq!(
@@ -98,17 +82,11 @@ fn tcp_and_udp_may_share_a_number() {
 #[test]
 fn a_health_check_port_is_given_to_load_balancers_with_local_policy_only() {
     let local = "  externalTrafficPolicy: Local\n";
-    for (kind, more, expect) in [
-        ("LoadBalancer", local, true),
-        ("LoadBalancer", "", false),
-        ("NodePort", local, false),
-    ] {
+    for (kind, more, expect) in
+        [("LoadBalancer", local, true), ("LoadBalancer", "", false), ("NodePort", local, false)]
+    {
         let found = derived(&service("a", kind, "{port: 80}", more), CIDR);
-        assert_eq!(
-            found.service("a").health_check_node_port.is_some(),
-            expect,
-            "{kind} {more}"
-        );
+        assert_eq!(found.service("a").health_check_node_port.is_some(), expect, "{kind} {more}");
     }
     let explicit = format!("{local}  healthCheckNodePort: 32000\n");
     let found = derived(&service("a", "LoadBalancer", "{port: 80}", &explicit), CIDR);
@@ -119,31 +97,18 @@ fn a_health_check_port_is_given_to_load_balancers_with_local_policy_only() {
 #[test]
 fn numbers_are_remembered_and_explicit_ones_stay_when_no_longer_written() {
     let mut memory = Memory::default();
-    derived_with(
-        &service("a", "NodePort", "{port: 80, nodePort: 30777}", ""),
-        CIDR,
-        &mut memory,
-    );
-    let found = derived_with(
-        &service("a", "NodePort", "{port: 80}", ""),
-        CIDR,
-        &mut memory,
-    );
+    derived_with(&service("a", "NodePort", "{port: 80, nodePort: 30777}", ""), CIDR, &mut memory);
+    let found = derived_with(&service("a", "NodePort", "{port: 80}", ""), CIDR, &mut memory);
     assert_eq!(found.node_ports("a"), [Some(30777)]);
 }
 
 #[test]
 fn everybody_gets_another_number_until_the_range_is_full() {
-    let yaml: String = (0..2770)
-        .map(|n| service(&format!("s{n}"), "NodePort", "{port: 80}", ""))
-        .collect();
+    let yaml: String =
+        (0..2770).map(|n| service(&format!("s{n}"), "NodePort", "{port: 80}", "")).collect();
     let found = derived(&yaml, CIDR);
-    let numbers: std::collections::BTreeSet<_> = found
-        .snapshot
-        .services
-        .values()
-        .filter_map(|service| service.ports[0].node_port)
-        .collect();
+    let numbers: std::collections::BTreeSet<_> =
+        found.snapshot.services.values().filter_map(|service| service.ports[0].node_port).collect();
     assert_eq!(numbers.len(), 2768);
     assert_eq!(found.problems.len(), 2);
     assert!(found.said()[0].contains("no node port is free"));

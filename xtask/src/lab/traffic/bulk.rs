@@ -22,10 +22,7 @@ pub struct Options {
 
 impl Options {
     pub(super) fn arguments(&self) -> Vec<String> {
-        vec![
-            format!("--to={}", self.to),
-            format!("--bytes={}", self.bytes),
-        ]
+        vec![format!("--to={}", self.to), format!("--bytes={}", self.bytes)]
     }
 }
 
@@ -47,19 +44,11 @@ pub fn run(options: &Options) -> Result<()> {
 
 async fn transfer(options: &Options) -> Result<Report> {
     let Options { to, bytes } = *options;
-    let mut stream = TcpStream::connect(to)
-        .await
-        .with_context(|| format!("connecting to {to}"))?;
+    let mut stream = TcpStream::connect(to).await.with_context(|| format!("connecting to {to}"))?;
     let started = Instant::now();
-    stream
-        .write_u64(bytes)
-        .await
-        .context("sending the length")?;
+    stream.write_u64(bytes).await.context("sending the length")?;
     send(&mut stream, bytes).await.context("sending")?;
-    let wrong = stream
-        .read_u64()
-        .await
-        .context("waiting for the server's word")?;
+    let wrong = stream.read_u64().await.context("waiting for the server's word")?;
     if wrong != ALL_RIGHT {
         bail!("the server got a wrong byte at offset {wrong}");
     }
@@ -68,11 +57,7 @@ async fn transfer(options: &Options) -> Result<Report> {
     if let Some(wrong) = receive(&mut stream, bytes).await.context("receiving")? {
         bail!("a wrong byte came back at offset {wrong}");
     }
-    Ok(Report {
-        bytes,
-        there_ms,
-        back_ms: milliseconds(started),
-    })
+    Ok(Report { bytes, there_ms, back_ms: milliseconds(started) })
 }
 
 fn milliseconds(since: Instant) -> u64 {

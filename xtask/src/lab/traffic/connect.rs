@@ -44,6 +44,9 @@ pub struct Options {
     /// Milliseconds that one answer may take
     #[arg(long, default_value_t = 2000)]
     pub timeout_ms: u64,
+    /// Stop after so many failures
+    #[arg(long)]
+    pub give_up: Option<u32>,
 }
 
 impl Options {
@@ -59,6 +62,7 @@ impl Options {
             from: None,
             from_port: None,
             timeout_ms: 2000,
+            give_up: None,
         }
     }
 
@@ -68,15 +72,26 @@ impl Options {
         Self { count, ..self }
     }
 
+    /// How many at a time.
+    #[must_use]
+    pub fn parallel(self, parallel: u32) -> Self {
+        Self { parallel, ..self }
+    }
+
+    /// Stops after so many failures.
+    #[must_use]
+    pub fn give_up(self, failures: u32) -> Self {
+        Self { give_up: Some(failures), ..self }
+    }
+
+    /// The time that it takes if nobody answers.
+    pub(super) fn longest(&self) -> Duration {
+        let rounds = self.count.div_ceil(self.parallel.max(1));
+        Duration::from_millis(self.timeout_ms).saturating_mul(rounds)
+    }
+
     pub(super) fn arguments(&self) -> Vec<String> {
-        let Self {
-            to,
-            count,
-            parallel,
-            size,
-            timeout_ms,
-            ..
-        } = self;
+        let Self { to, count, parallel, size, timeout_ms, .. } = self;
         let mut arguments = vec![
             format!("--to={to}"),
             format!("--count={count}"),
@@ -87,6 +102,7 @@ impl Options {
         arguments.extend(self.udp.then(|| "--udp".to_owned()));
         arguments.extend(self.datagram.then(|| "--datagram".to_owned()));
         arguments.extend(self.from.map(|from| format!("--from={from}")));
+        arguments.extend(self.give_up.map(|failures| format!("--give-up={failures}")));
         arguments.extend(self.from_port.map(|port| format!("--from-port={port}")));
         arguments
     }
@@ -111,6 +127,8 @@ pub struct Report {
     pub errors: BTreeMap<String, u32>,
     /// Where the servers saw this client.
     pub seen_as: BTreeSet<IpAddr>,
+    /// Where the servers were reached: behind the address that was asked for.
+    pub reached: BTreeSet<SocketAddr>,
     /// Microseconds that half of the answers took at most, connecting included.
     pub median_us: u32,
     /// The same for 99 of 100.
@@ -123,6 +141,11 @@ impl Report {
     /// Answers of all servers.
     pub fn replies_len(&self) -> u32 {
         self.replies.values().sum()
+    }
+
+    /// Failures of all kinds.
+    pub fn errors_len(&self) -> u32 {
+        self.errors.values().sum()
     }
 
     /// The only server that answered, if there was one and nothing failed.
@@ -138,6 +161,7 @@ impl Report {
             Ok(info) => {
                 *self.replies.entry(info.name).or_default() += 1;
                 self.seen_as.insert(info.client.ip());
+                self.reached.insert(info.local);
             }
             Err(error) => *self.errors.entry(error.kind().to_string()).or_default() += 1,
         }
@@ -175,6 +199,9 @@ async fn all(options: &Options) -> Result<Report> {
             times.push(u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX));
         }
         report.add(answer);
+        if options.give_up.is_some_and(|failures| report.errors_len() >= failures) {
+            break;
+        }
     }
     report.time(times);
     Ok(report)
@@ -184,10 +211,7 @@ async fn timed(options: Options) -> (io::Result<Info>, Duration) {
     let started = Instant::now();
     let patience = Duration::from_millis(options.timeout_ms);
     let answer = timeout(patience, one(&options)).await;
-    (
-        answer.unwrap_or_else(|late| Err(late.into())),
-        started.elapsed(),
-    )
+    (answer.unwrap_or_else(|late| Err(late.into())), started.elapsed())
 }
 
 async fn one(options: &Options) -> io::Result<Info> {
@@ -201,11 +225,7 @@ async fn dial(options: &Options) -> io::Result<TcpStream> {
     let Some(own) = options.own() else {
         return TcpStream::connect(options.to).await;
     };
-    let socket = if own.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
+    let socket = if own.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     // Closed by a reset: a fixed port must be free again for the next connection.
     socket.set_zero_linger()?;
@@ -214,11 +234,7 @@ async fn dial(options: &Options) -> io::Result<TcpStream> {
 }
 
 async fn datagram(options: &Options) -> io::Result<Info> {
-    let any = if options.to.is_ipv4() {
-        "0.0.0.0:0"
-    } else {
-        "[::]:0"
-    };
+    let any = if options.to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let socket = match options.own() {
         Some(own) => UdpSocket::bind(own).await?,
         None => UdpSocket::bind(any).await?,
@@ -234,10 +250,7 @@ async fn datagram(options: &Options) -> io::Result<Info> {
         (socket.recv(&mut buffer).await?, options.to)
     };
     if from != options.to {
-        return Err(io::Error::new(
-            io::ErrorKind::AddrNotAvailable,
-            "answered by another address",
-        ));
+        return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, "answered by another address"));
     }
     echoed(buffer.get(..len).unwrap_or_default(), &payload)
 }
@@ -262,10 +275,7 @@ mod tests {
     fn times_are_told_by_rank() {
         let mut report = Report::default();
         report.time((1..=1000).rev().collect());
-        assert_eq!(
-            (report.median_us, report.p99_us, report.max_us),
-            (500, 990, 1000)
-        );
+        assert_eq!((report.median_us, report.p99_us, report.max_us), (500, 990, 1000));
         report.time(Vec::new());
         assert_eq!(report.max_us, 0);
     }

@@ -36,32 +36,17 @@ pub struct Options {
 impl Options {
     /// 200 connections that ask every 20 ms until told to stop.
     pub fn to(to: SocketAddr) -> Self {
-        Self {
-            to,
-            connections: 200,
-            pause_ms: 20,
-            timeout_ms: 5000,
-            seconds: None,
-        }
+        Self { to, connections: 200, pause_ms: 20, timeout_ms: 5000, seconds: None }
     }
 
     /// How many connections.
     #[must_use]
     pub fn connections(self, connections: u32) -> Self {
-        Self {
-            connections,
-            ..self
-        }
+        Self { connections, ..self }
     }
 
     pub(super) fn arguments(&self) -> Vec<String> {
-        let Self {
-            to,
-            connections,
-            pause_ms,
-            timeout_ms,
-            seconds,
-        } = self;
+        let Self { to, connections, pause_ms, timeout_ms, seconds } = self;
         let mut arguments = vec![
             format!("--to={to}"),
             format!("--connections={connections}"),
@@ -124,13 +109,7 @@ struct Line {
 impl Line {
     fn new(name: io::Result<String>) -> Self {
         let answers = u32::from(name.is_ok());
-        Self {
-            name,
-            lost: None,
-            moved: 0,
-            answers,
-            slowest: Duration::ZERO,
-        }
+        Self { name, lost: None, moved: 0, answers, slowest: Duration::ZERO }
     }
 }
 
@@ -185,10 +164,7 @@ async fn line(
     while !*stopped.borrow() {
         sleep(Duration::from_millis(options.pause_ms)).await;
         let asked = Instant::now();
-        match timeout(patience, connection.info())
-            .await
-            .unwrap_or_else(|late| Err(late.into()))
-        {
+        match timeout(patience, connection.info()).await.unwrap_or_else(|late| Err(late.into())) {
             Ok(info) => line.moved += u32::from(info.name != name),
             Err(error) => {
                 line.lost = Some(error);

@@ -12,11 +12,7 @@ use tokio::net::TcpStream;
 pub(super) async fn answer(stream: TcpStream, name: &str) -> Result<()> {
     let client = canonical(stream.peer_addr()?);
     let local = canonical(stream.local_addr()?);
-    let info = Info {
-        name: name.to_owned(),
-        client,
-        local,
-    };
+    let info = Info { name: name.to_owned(), client, local };
     let mut stream = BufReader::new(stream);
     while let Some(head) = head(&mut stream).await? {
         let path = head.split(' ').nth(1).unwrap_or("/");
@@ -34,10 +30,7 @@ fn respond(path: &str, info: &Info) -> Result<String> {
         "/info" => ("200 OK", serde_json::to_string(info)? + "\n"),
         _ => ("404 Not Found", String::new()),
     };
-    Ok(format!(
-        "HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    ))
+    Ok(format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len()))
 }
 
 /// A client's connection.
@@ -51,12 +44,8 @@ impl Connection {
 
     /// Asks the server who it is.
     pub(super) async fn info(&mut self) -> io::Result<Info> {
-        self.0
-            .write_all(b"GET /info HTTP/1.1\r\nhost: lab\r\n\r\n")
-            .await?;
-        let head = head(&mut self.0)
-            .await?
-            .ok_or(io::ErrorKind::UnexpectedEof)?;
+        self.0.write_all(b"GET /info HTTP/1.1\r\nhost: lab\r\n\r\n").await?;
+        let head = head(&mut self.0).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
         let mut body = vec![0; length(&head).ok_or(io::ErrorKind::InvalidData)?];
         self.0.read_exact(&mut body).await?;
         Ok(serde_json::from_slice(&body)?)
@@ -71,11 +60,7 @@ async fn head(stream: &mut BufReader<TcpStream>) -> io::Result<Option<String>> {
             return Ok(Some(head));
         }
     }
-    if head.is_empty() {
-        Ok(None)
-    } else {
-        Err(io::ErrorKind::UnexpectedEof.into())
-    }
+    if head.is_empty() { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 fn has(head: &str, line: &str) -> bool {
@@ -83,8 +68,7 @@ fn has(head: &str, line: &str) -> bool {
 }
 
 fn length(head: &str) -> Option<usize> {
-    head.lines()
-        .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok())
+    head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok())
 }
 
 /// An IPv4 client of an IPv6 socket is an IPv4 client.
@@ -111,9 +95,6 @@ mod tests {
 
     #[test]
     fn a_header_is_found_in_any_case() {
-        assert!(has(
-            "GET / HTTP/1.1\r\nConnection: Close\r\n\r\n",
-            "connection: close"
-        ));
+        assert!(has("GET / HTTP/1.1\r\nConnection: Close\r\n\r\n", "connection: close"));
     }
 }

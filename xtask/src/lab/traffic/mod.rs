@@ -3,18 +3,18 @@
 //! They are hidden verbs of `xtask lab`, run as programs on a host, and the methods of [`Host`]
 //! that start them and read what they report.
 
-/// One large transfer.
-pub mod bulk;
-/// Many short connections.
-pub mod connect;
-/// Some long connections.
-pub mod hold;
 /// The smallest HTTP/1.1 that two of our own and curl agree on.
 mod http;
 /// Bytes that tell their own place.
 mod pattern;
 /// A server of all kinds.
 pub mod serve;
+/// Many short connections.
+pub mod connect;
+/// Some long connections.
+pub mod hold;
+/// One large transfer.
+pub mod bulk;
 
 use super::process::{Process, Program};
 use super::{Host, runtime};
@@ -50,9 +50,10 @@ impl Host {
         Ok(server)
     }
 
-    /// Makes connections one after the other and counts who answers.
+    /// Makes connections and counts who answers.
     pub fn connect(&self, options: &connect::Options) -> Result<connect::Report> {
-        report(&self.verb("connect", options.arguments())?.run()?)
+        let client = self.verb("connect", options.arguments())?;
+        report(&client.patience(options.longest() + PATIENCE).run()?)
     }
 
     /// Opens connections and keeps them talking until [`Held::finish`].
@@ -92,9 +93,6 @@ fn report<T: DeserializeOwned>(stdout: &str) -> Result<T> {
 
 /// Prints a client's report.
 fn print<T: Serialize>(report: &T) -> Result<()> {
-    println!(
-        "{}",
-        serde_json::to_string(report).context("writing the report")?
-    );
+    println!("{}", serde_json::to_string(report).context("writing the report")?);
     Ok(())
 }

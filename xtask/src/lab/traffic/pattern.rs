@@ -27,10 +27,7 @@ impl Pattern {
             let expected = self.at(offset, bytes.len() as u64);
             let (now, rest) = bytes.split_at_checked(expected.len())?;
             if now != expected {
-                let equal = now
-                    .iter()
-                    .zip(expected)
-                    .take_while(|(one, other)| one == other);
+                let equal = now.iter().zip(expected).take_while(|(one, other)| one == other);
                 return Some(offset + equal.count() as u64);
             }
             offset += expected.len() as u64;

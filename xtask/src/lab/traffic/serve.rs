@@ -47,10 +47,7 @@ pub struct Options {
 impl Options {
     /// A server that is called `name` and listens nowhere yet.
     pub fn new(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            ..Self::default()
-        }
+        Self { name: name.to_owned(), ..Self::default() }
     }
 
     /// Adds a port for HTTP.
@@ -90,20 +87,12 @@ impl Options {
 
     pub(super) fn arguments(&self) -> Vec<String> {
         let mut arguments = vec!["--name".to_owned(), self.name.clone()];
-        let kinds = [
-            ("http", &self.http),
-            ("udp", &self.udp),
-            ("echo", &self.echo),
-            ("bulk", &self.bulk),
-        ];
+        let kinds =
+            [("http", &self.http), ("udp", &self.udp), ("echo", &self.echo), ("bulk", &self.bulk)];
         for (kind, ports) in kinds {
             arguments.extend(ports.iter().map(|port| format!("--{kind}={port}")));
         }
-        arguments.extend(
-            self.address
-                .iter()
-                .map(|address| format!("--address={address}")),
-        );
+        arguments.extend(self.address.iter().map(|address| format!("--address={address}")));
         arguments
     }
 }
@@ -123,10 +112,7 @@ async fn listen(options: &Options, address: IpAddr) -> Result<()> {
     let name: Rc<str> = options.name.as_str().into();
     for port in &options.http {
         let name = name.clone();
-        accept(address, *port, async move |stream| {
-            http::answer(stream, &name).await
-        })
-        .await?;
+        accept(address, *port, async move |stream| http::answer(stream, &name).await).await?;
     }
     for port in &options.echo {
         accept(address, *port, echo).await?;
@@ -209,11 +195,7 @@ async fn datagrams(socket: UdpSocket, name: Rc<str>) -> Result<()> {
         let Ok((len, client)) = socket.recv_from(&mut buffer).await else {
             continue;
         };
-        let info = Info {
-            name: name.to_string(),
-            client,
-            local,
-        };
+        let info = Info { name: name.to_string(), client, local };
         let mut answer = serde_json::to_vec(&info)?;
         answer.push(b'\n');
         answer.extend(buffer.iter().take(len));
@@ -226,16 +208,10 @@ fn addresses(options: &Options) -> Result<Vec<IpAddr>> {
     if !options.address.is_empty() {
         return Ok(options.address.clone());
     }
-    let all = getifaddrs()
-        .context("listing addresses")?
-        .filter_map(|entry| entry.address);
+    let all = getifaddrs().context("listing addresses")?.filter_map(|entry| entry.address);
     let ip = |address: nix::sys::socket::SockaddrStorage| {
-        let v4 = address
-            .as_sockaddr_in()
-            .map(|v4| IpAddr::from(*SocketAddrV4::from(*v4).ip()));
-        let v6 = address
-            .as_sockaddr_in6()
-            .map(|v6| IpAddr::from(*SocketAddrV6::from(*v6).ip()));
+        let v4 = address.as_sockaddr_in().map(|v4| IpAddr::from(*SocketAddrV4::from(*v4).ip()));
+        let v6 = address.as_sockaddr_in6().map(|v6| IpAddr::from(*SocketAddrV6::from(*v6).ip()));
         v4.or(v6)
     };
     Ok(all.filter_map(ip).filter(|ip| !is_link_local(ip)).collect())

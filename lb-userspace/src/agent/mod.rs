@@ -1,0 +1,155 @@
+//! The one loop that joins the stages: events in, edits out.
+//!
+//! One owner of all state ([`State`]), one closed set of events. Sources report into channels;
+//! nothing is written to the kernel before the objects that exist have all been reported, so a
+//! restart never empties a working node. Ending the agent leaves the datapath as it is.
+
+/// The sentences of `lb-agent check`.
+pub mod check;
+/// Removing every trace.
+pub mod cleanup;
+/// What the agent knows and does.
+mod state;
+
+use crate::config::RunArgs;
+use crate::link::{Link, watch};
+use crate::model::Change;
+use crate::model::status::Status;
+use crate::source::{Manifests, Settings};
+use anyhow::{Context as _, Result, bail};
+use nix::fcntl::{Flock, FlockArg};
+use state::State;
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+use tokio::sync::mpsc::{self, Receiver};
+use tokio::task::JoinHandle;
+
+/// Changes that come close together are planned together.
+const BATCH: usize = 4096;
+/// How long until what the kernel refused is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Everything that can happen to a running agent.
+enum Event {
+    /// The model changed.
+    Changes(Vec<Change>),
+    /// The node's links or addresses changed.
+    Links(Vec<Link>),
+    /// Something failed a while ago: look at the kernel and try again.
+    Retry,
+    /// It is time to end.
+    Stop(&'static str),
+}
+
+/// Runs an agent until it is told to end.
+///
+/// # Errors
+/// Another agent runs here, the kernel lacks something, a source failed for good.
+pub async fn run(args: RunArgs) -> Result<()> {
+    let _lock = lock(&args.places.state_dir)?;
+    let node = node_name(args.node.as_deref())?;
+    let mut state = State::load(&args, node.clone())?;
+    let (changes_in, changes) = mpsc::channel(BATCH);
+    let (links_in, links) = mpsc::channel(1);
+    let manifests = Manifests::new(Settings {
+        dir: args.manifests.clone(),
+        node,
+        service_cidrs: args.service_cidr.clone(),
+        node_port_range: Settings::NODE_PORTS,
+        state_dir: args.places.state_dir.clone(),
+    });
+    let mut sources = Sources {
+        manifests: tokio::spawn(manifests.run(changes_in)),
+        watch: tokio::spawn(watch::watch(links_in)),
+        changes,
+        links,
+    };
+    let result = follow(&mut state, &mut sources).await;
+    sources.manifests.abort();
+    sources.watch.abort();
+    result
+}
+
+/// Where events come from.
+struct Sources {
+    manifests: JoinHandle<Result<()>>,
+    watch: JoinHandle<Result<()>>,
+    changes: Receiver<Change>,
+    links: Receiver<Vec<Link>>,
+}
+
+async fn follow(state: &mut State, sources: &mut Sources) -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    loop {
+        let mut batch = Vec::new();
+        let event = tokio::select! {
+            count = sources.changes.recv_many(&mut batch, BATCH), if !sources.changes.is_closed() || count_left(&sources.changes) => {
+                if count == 0 { return ended(&mut sources.manifests, "the manifests").await; }
+                Event::Changes(batch)
+            }
+            links = sources.links.recv() => match links {
+                Some(links) => Event::Links(links),
+                None => return ended(&mut sources.watch, "the node's links").await,
+            },
+            () = tokio::time::sleep(RETRY), if state.has_failed() => Event::Retry,
+            _ = terminate.recv() => Event::Stop("SIGTERM"),
+            _ = interrupt.recv() => Event::Stop("SIGINT"),
+        };
+        match event {
+            Event::Changes(changes) => state.change(changes),
+            Event::Links(links) => state.set_links(links),
+            Event::Retry => state.adopt_again()?,
+            Event::Stop(signal) => {
+                tracing::info!(signal, "ending; the datapath stays as it is");
+                return Ok(());
+            }
+        }
+        state.settle();
+    }
+}
+
+/// Whether a closed channel still holds something.
+fn count_left(changes: &Receiver<Change>) -> bool {
+    !changes.is_empty()
+}
+
+/// Why a source ended: it never should.
+async fn ended(task: &mut JoinHandle<Result<()>>, what: &str) -> Result<()> {
+    match task.await {
+        Ok(result) => result.with_context(|| format!("following {what}"))?,
+        Err(error) => bail!("following {what}: {error}"),
+    }
+    bail!("following {what} ended without a reason")
+}
+
+/// Makes sure that one agent at most works in these folders.
+///
+/// # Errors
+/// Another agent holds the lock, or the folder cannot be made.
+fn lock(state_dir: &Path) -> Result<Flock<File>> {
+    std::fs::create_dir_all(state_dir).with_context(|| format!("making {}", state_dir.display()))?;
+    let path = Status::lock_path(state_dir);
+    let file = File::create(&path).with_context(|| format!("making {}", path.display()))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(lock),
+        Err((_, nix::errno::Errno::EWOULDBLOCK)) => bail!(
+            "another lb-agent runs with {}: stop it first, or give this one folders of its own with \
+             --state-dir and --bpffs",
+            state_dir.display()
+        ),
+        Err((_, errno)) => Err(errno).with_context(|| format!("locking {}", path.display())),
+    }
+}
+
+/// The name of this node.
+fn node_name(given: Option<&str>) -> Result<String> {
+    if let Some(name) = given {
+        return Ok(name.to_owned());
+    }
+    let host = nix::unistd::gethostname().context("asking for the host name")?;
+    // As the kubelet does it.
+    host.into_string().map(|name| name.to_lowercase()).map_err(|_| anyhow::anyhow!("the host name is no text: give --node"))
+}

@@ -1,0 +1,352 @@
+//! What the agent knows, and what it does about it.
+
+use crate::bpf::datapath::{Datapath, Options};
+use crate::bpf::loader::Capacities;
+use crate::bpf::pin::PinFolder;
+use crate::compile::{self, NodeView, node};
+use crate::config::{RunArgs, SocketLb, Xdp};
+use crate::link::{self, Link, Role, role};
+use crate::model::status::{LinkStatus, Status};
+use crate::model::{Change, EndpointSlice, ObjectName, Problem, Snapshot};
+use crate::reconcile::planner::NodeTables;
+use crate::reconcile::{Edit, Planner, ids};
+use anyhow::{Context as _, Result};
+use ipnet::IpNet;
+use lb_common::layout::node::LinkValue;
+use lb_common::wire::Addr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The agent's state.
+pub(super) struct State {
+    args: RunArgs,
+    settings: link::Settings,
+    datapath: Datapath,
+    planner: Planner,
+    snapshot: Snapshot,
+    links: Option<Vec<Link>>,
+    /// Links with our programs: by index, their name and what became of the attachment.
+    attached: BTreeMap<u32, (String, LinkValue)>,
+    dirty: BTreeSet<ObjectName>,
+    synced: bool,
+    started: bool,
+    source_problems: Vec<Problem>,
+    failures: Vec<String>,
+    status: Status,
+}
+
+impl State {
+    /// Loads or takes over the datapath.
+    pub(super) fn load(args: &RunArgs, node: String) -> Result<Self> {
+        let mut datapath = Datapath::load(Options {
+            pins: PinFolder::new(&args.places.bpffs),
+            capacities: Capacities::default(),
+            tc: args.tc.into(),
+        })?;
+        let planner = adopted(&mut datapath)?;
+        let mut snapshot = Snapshot::default();
+        snapshot.node.name.clone_from(&node);
+        Ok(Self {
+            settings: link::Settings {
+                devices: args.device_set().context("reading --devices")?,
+                cluster_cidrs: args.cluster_cidr.clone(),
+                xdp: args.xdp.into(),
+            },
+            status: new_status(args, node),
+            args: args.clone(),
+            datapath,
+            planner,
+            snapshot,
+            links: None,
+            attached: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            synced: false,
+            started: false,
+            source_problems: Vec::new(),
+            failures: Vec::new(),
+        })
+    }
+
+    /// Takes in changes of the model.
+    pub(super) fn change(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                Change::Service(name, service) => {
+                    set(&mut self.snapshot.services, name.clone(), service.map(|service| *service));
+                    self.dirty.insert(name);
+                }
+                Change::Slice(name, slice) => self.change_slice(&name, slice),
+                Change::Node(node) => {
+                    self.snapshot.node = node;
+                    self.dirty.extend(self.snapshot.services.keys().cloned());
+                }
+                Change::Problems(problems) => self.report(problems),
+                Change::Synced => self.synced = true,
+            }
+        }
+    }
+
+    fn change_slice(&mut self, name: &ObjectName, slice: Option<EndpointSlice>) {
+        let service = slice.as_ref().map(|slice| ObjectName::new(&name.namespace, &slice.service));
+        // A slice may have moved to another Service.
+        for (owner, slices) in &mut self.snapshot.slices {
+            if owner.namespace == name.namespace && Some(owner) != service.as_ref() && slices.remove(&name.name).is_some() {
+                self.dirty.insert(owner.clone());
+            }
+        }
+        if let (Some(service), Some(slice)) = (service, slice) {
+            self.snapshot.slices.entry(service.clone()).or_default().insert(name.name.clone(), slice);
+            self.dirty.insert(service);
+        }
+        self.snapshot.slices.retain(|_, slices| !slices.is_empty());
+    }
+
+    fn report(&mut self, problems: Vec<Problem>) {
+        for problem in problems.iter().filter(|problem| !self.source_problems.contains(problem)) {
+            tracing::warn!("{problem}");
+        }
+        self.source_problems = problems;
+    }
+
+    /// Takes in the node's links.
+    pub(super) fn set_links(&mut self, links: Vec<Link>) {
+        self.links = Some(links);
+        if self.started {
+            self.settle_links();
+        }
+    }
+
+    /// Whether the kernel refused something.
+    pub(super) fn has_failed(&self) -> bool {
+        !self.failures.is_empty()
+    }
+
+    /// Reads the kernel's tables anew and plans everything again.
+    pub(super) fn adopt_again(&mut self) -> Result<()> {
+        self.failures.clear();
+        self.planner = adopted(&mut self.datapath)?;
+        self.started = false;
+        self.attached.clear();
+        self.dirty.extend(self.snapshot.services.keys().cloned());
+        Ok(())
+    }
+
+    /// Brings the kernel to what is wanted now, as far as everything is known.
+    pub(super) fn settle(&mut self) {
+        if !self.synced || self.links.is_none() {
+            return;
+        }
+        if self.started {
+            self.settle_services();
+        } else {
+            self.start();
+        }
+        self.write_status();
+    }
+
+    /// The first time: tables, then programs, so that no packet meets empty tables.
+    fn start(&mut self) {
+        self.dirty.extend(self.snapshot.services.keys().cloned());
+        self.settle_node(&BTreeMap::new());
+        self.settle_services();
+        let edits = self.planner.forget_unplanned();
+        self.apply(&edits);
+        self.settle_links();
+        self.attach_sockets();
+        self.started = true;
+        self.announce();
+    }
+
+    fn announce(&self) {
+        let tables = self.planner.actual();
+        let backends = tables.backends.values().filter(|backend| backend.service != 0).count();
+        let counts = (tables.services.len(), tables.frontends.len(), backends);
+        tracing::info!(service_ports = counts.0, frontends = counts.1, backends = counts.2, "ready");
+        // For whoever waits for it: a supervisor, a test. Nobody may be reading.
+        let mut out = std::io::stdout().lock();
+        let _ = writeln!(out, "ready: {} service ports, {} frontends, {} backends", counts.0, counts.1, counts.2);
+        let _ = out.flush();
+    }
+
+    fn settle_services(&mut self) {
+        let can_tell_pods = !self.args.cluster_cidr.is_empty();
+        let view = NodeView::new(&self.snapshot.node, self.args.snat.into(), can_tell_pods);
+        let none = BTreeMap::new();
+        for name in std::mem::take(&mut self.dirty) {
+            let slices = self.snapshot.slices.get(&name).unwrap_or(&none);
+            let plan = self.snapshot.services.get(&name).map(|service| compile::plan(service, slices, &view));
+            let edits = self.planner.update(&name, plan.as_ref());
+            self.apply(&edits);
+        }
+    }
+
+    fn settle_node(&mut self, results: &BTreeMap<u32, LinkValue>) {
+        let links = self.links.as_deref().unwrap_or_default();
+        let addrs = links.iter().flat_map(|link| link.addrs.iter().map(|(ip, _)| *ip));
+        let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let addrs: BTreeSet<IpAddr> = addrs.chain([localhost]).collect();
+        let mut entries = role::entries(links, &self.settings);
+        for (index, value) in results {
+            entries.entry(*index).and_modify(|entry| (entry.tc, entry.xdp) = (value.tc, value.xdp));
+        }
+        let edits = self.planner.update_node(&NodeTables {
+            addrs: node::node_port_addrs(addrs.into_iter(), &self.args.nodeport_addresses),
+            cidrs: self.args.cluster_cidr.iter().map(cidr).collect(),
+            links: entries,
+        });
+        self.apply(&edits);
+    }
+
+    /// Tells the programs of the links first, and attaches them then.
+    fn settle_links(&mut self) {
+        let known = self.attached.iter().map(|(index, (_, value))| (*index, *value)).collect();
+        self.settle_node(&known);
+        let wanted: Vec<(Link, Role)> = self.links.iter().flatten().cloned().filter_map(|link| {
+            let role = role::role(&link, &self.settings);
+            (role != Role::None).then_some((link, role))
+        }).collect();
+        self.attached.retain(|index, (name, _)| wanted.iter().any(|(link, _)| link.index == *index && link.name == *name));
+        for (link, role) in &wanted {
+            if !self.attached.contains_key(&link.index) {
+                self.attach(link, *role);
+            }
+        }
+        let indexes: Vec<u32> = wanted.iter().map(|(link, _)| link.index).collect();
+        let detached = self.datapath.detach_all_but(&indexes);
+        self.note(detached);
+        let results = self.attached.iter().map(|(index, (_, value))| (*index, *value)).collect();
+        self.settle_node(&results);
+        self.status.links = self.link_status();
+    }
+
+    fn attach(&mut self, link: &Link, role: Role) {
+        let Link { name, index, .. } = link;
+        let wanted = role::xdp(link, role, self.settings.xdp);
+        let tc = match self.datapath.attach_tc(name, *index) {
+            Ok(tc) => tc,
+            // A link that went away meanwhile is reported in a moment; any other failure stays.
+            Err(error) if !exists(name) => return tracing::debug!(link = %name, "gone: {error:#}"),
+            Err(error) => return self.note(Err(error)),
+        };
+        let xdp = self.datapath.attach_xdp(name, *index, wanted, self.args.xdp == Xdp::On);
+        let xdp = match xdp {
+            Ok(xdp) => xdp,
+            Err(error) => {
+                self.note(Err(error));
+                wanted
+            }
+        };
+        tracing::info!(link = %name, ?role, "attached");
+        self.attached.insert(*index, (name.clone(), LinkValue { tc, xdp, ..bytemuck::Zeroable::zeroed() }));
+    }
+
+    fn attach_sockets(&mut self) {
+        let cgroup = match self.args.socket_lb {
+            SocketLb::Off => Ok(None),
+            SocketLb::Host => cgroup(self.args.cgroup.as_deref()).map(Some),
+        };
+        let attached = cgroup.and_then(|cgroup| self.datapath.attach_cgroup(cgroup.as_deref()));
+        self.note(attached);
+    }
+
+    fn apply(&mut self, edits: &[Edit]) {
+        for error in self.datapath.apply(edits) {
+            self.note(Err(error));
+        }
+    }
+
+    /// Remembers a failure until the next try.
+    fn note(&mut self, result: Result<()>) {
+        if let Err(error) = result {
+            let message = format!("{error:#}");
+            tracing::error!("{message}");
+            self.failures.push(message);
+        }
+    }
+
+    fn link_status(&self) -> Vec<LinkStatus> {
+        let status = |(index, (name, _)): (&u32, &(String, LinkValue))| {
+            let link = self.links.iter().flatten().find(|link| link.index == *index);
+            let kind = match link.map(|link| role::role(link, &self.settings)) {
+                Some(Role::Pod) => "pod",
+                Some(Role::Uplink) => "uplink",
+                Some(Role::None) | None => "none",
+            };
+            LinkStatus { index: *index, name: name.clone(), kind: kind.to_owned(), reason: String::new() }
+        };
+        self.attached.iter().map(status).collect()
+    }
+
+    fn write_status(&mut self) {
+        let failure = |message: &String| Problem {
+            subject: "kernel".to_owned(),
+            field: String::new(),
+            message: format!("{message}; it is tried again"),
+        };
+        let planned = self.planner.problems();
+        for problem in planned.iter().filter(|problem| !self.status.problems.contains(problem)) {
+            tracing::warn!("{problem}");
+        }
+        let failures = self.failures.iter().map(failure);
+        self.status.problems = self.source_problems.iter().cloned().chain(planned).chain(failures).collect();
+        self.status.synced = self.started;
+        if let Err(error) = self.status.write(&self.args.places.state_dir) {
+            tracing::warn!("writing the status to {}: {error}", self.args.places.state_dir.display());
+        }
+    }
+}
+
+fn adopted(datapath: &mut Datapath) -> Result<Planner> {
+    let Capacities { services, backends, slots, frontends, .. } = Capacities::default();
+    let limits = ids::Limits { services, backends, slots, frontends };
+    Ok(Planner::adopt(datapath.tables()?, limits))
+}
+
+fn new_status(args: &RunArgs, node: String) -> Status {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    Status {
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_s: now,
+        node,
+        source: format!("manifests {}", args.manifests.display()),
+        synced: false,
+        problems: Vec::new(),
+        links: Vec::new(),
+    }
+}
+
+/// The cgroup that was named, else the root of the version 2 hierarchy.
+fn cgroup(named: Option<&Path>) -> Result<PathBuf> {
+    if let Some(path) = named {
+        return Ok(path.to_owned());
+    }
+    let mounts = std::fs::read_to_string("/proc/self/mounts").context("reading /proc/self/mounts")?;
+    let root = mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ');
+        let (_, folder, kind) = (fields.next()?, fields.next()?, fields.next()?);
+        (kind == "cgroup2").then(|| PathBuf::from(folder))
+    });
+    root.context("no cgroup of version 2 is mounted: processes of the node cannot be served (mount one, or use --socket-lb off)")
+}
+
+fn exists(link: &str) -> bool {
+    nix::net::if_::if_nametoindex(link).is_ok()
+}
+
+/// A range as `CLUSTER_CIDRS` has it.
+fn cidr(net: &IpNet) -> ([u8; 16], u32) {
+    let net = net.trunc();
+    let mapped = if net.addr().is_ipv4() { 96 } else { 0 };
+    (Addr::from(net.addr()).0, u32::from(net.prefix_len()) + mapped)
+}
+
+fn set<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) {
+    match value {
+        Some(value) => drop(map.insert(key, value)),
+        None => drop(map.remove(&key)),
+    }
+}

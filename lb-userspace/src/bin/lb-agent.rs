@@ -1,0 +1,88 @@
+//! The node agent: arguments, one verb, an exit code.
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use lb_userspace::agent::{self, check, cleanup};
+use lb_userspace::config::{Places, RunArgs};
+use std::io::{IsTerminal as _, stderr, stdout};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// Balances what is aimed at Kubernetes Services, in the kernel.
+#[derive(Parser)]
+#[command(version, max_term_width = 100, after_help = "Examples:
+  lb-agent check
+  lb-agent run --manifests /etc/lb --cluster-cidr 10.244.0.0/16
+  lb-agent cleanup")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Follow the objects and keep the kernel's tables in step
+    ///
+    /// Ending the agent leaves programs, tables and flows in place; the next one takes them over.
+    #[command(after_help = "Examples:
+  lb-agent run --manifests /etc/lb --cluster-cidr 10.244.0.0/16,fd00:10:244::/64 \\
+      --service-cidr 10.96.0.0/16,fd00:10:96::/112
+  lb-agent run --manifests ./examples/kubia --devices 'eth*' --nodeport-addresses 192.0.2.0/24")]
+    Run(RunArgs),
+    /// Say what the kernel has and what that enables
+    Check {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        places: Places,
+    },
+    /// Remove programs, tables, flows and state: every trace
+    Cleanup(Places),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log();
+    match verb(cli.verb) {
+        Ok(code) => code,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn verb(verb: Verb) -> Result<ExitCode> {
+    match verb {
+        Verb::Run(args) => {
+            need_root()?;
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(agent::run(args))?;
+        }
+        Verb::Check { json, places } => {
+            if !check::run(&places.bpffs, json, &mut stdout().lock())? {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Verb::Cleanup(places) => {
+            need_root()?;
+            cleanup::run(&places, &mut stdout().lock())?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn need_root() -> Result<()> {
+    anyhow::ensure!(
+        nix::unistd::geteuid().is_root(),
+        "loading BPF programs needs root: run `sudo lb-agent ...`"
+    );
+    Ok(())
+}
+
+/// Logs go to stderr; `RUST_LOG` says how much.
+fn log() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let colours = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(colours).with_target(false).init();
+}

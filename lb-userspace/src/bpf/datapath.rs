@@ -1,0 +1,130 @@
+//! The kernel half as one thing: maps and programs loaded, pinned, attached; or taken over from
+//! the last agent.
+
+use super::attach::{Attacher, TcMode};
+use super::clock;
+use super::loader::{self, Capacities, Constants};
+use super::maps::Maps;
+use super::pin::PinFolder;
+use crate::reconcile::{Edit, Tables};
+use anyhow::{Context as _, Result};
+use aya::Ebpf;
+use lb_common::layout::node::{Clock, XdpState};
+use std::path::Path;
+
+/// A loaded datapath.
+pub struct Datapath {
+    ebpf: Ebpf,
+    maps: Maps,
+    attacher: Attacher,
+}
+
+/// What a datapath needs to know when it is loaded.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where it is pinned.
+    pub pins: PinFolder,
+    /// How large the maps are, where they do not exist yet.
+    pub capacities: Capacities,
+    /// How TC programs are attached.
+    pub tc: TcMode,
+}
+
+impl Datapath {
+    /// Loads programs and maps; takes over the maps that the last agent pinned.
+    ///
+    /// # Errors
+    /// The kernel lacks something, or refused; no rights; no bpffs.
+    pub fn load(options: Options) -> Result<Self> {
+        options.pins.create()?;
+        let clock = known_clock(&options.pins).map_or_else(clock::measure, Ok)?;
+        let constants = Constants {
+            hz: clock.hz as u32,
+            hash_seed: seed(&options.pins)?,
+            netns_cookie: super::raw::own_netns_cookie().context("asking for the cookie of the network namespace")?,
+        };
+        let mut ebpf = loader::load(&constants, &options.capacities, Some(&options.pins.maps()))?;
+        for program in [loader::XDP, loader::TC_INGRESS, loader::TC_EGRESS].iter().chain(&loader::CGROUP) {
+            loader::into_kernel(&mut ebpf, program)?;
+        }
+        let mut maps = Maps::take(&mut ebpf)?;
+        maps.set_clock(clock)?;
+        let attacher = Attacher::new(options.pins.links(), options.tc);
+        Ok(Self { ebpf, maps, attacher })
+    }
+
+    /// What the maps hold.
+    ///
+    /// # Errors
+    /// The kernel refused a read.
+    pub fn tables(&self) -> Result<Tables> {
+        self.maps.tables()
+    }
+
+    /// Makes the edits in order. One that fails does not keep the others from being made; the
+    /// failures are returned.
+    pub fn apply(&mut self, edits: &[Edit]) -> Vec<anyhow::Error> {
+        edits.iter().filter_map(|edit| self.maps.apply(edit).err()).collect()
+    }
+
+    /// Attaches the TC programs to a link.
+    ///
+    /// # Errors
+    /// The kernel refused; the link may be gone.
+    pub fn attach_tc(&mut self, name: &str, index: u32) -> Result<u8> {
+        self.attacher.tc(&mut self.ebpf, name, index)?;
+        Ok(self.attacher.mode().number())
+    }
+
+    /// Brings XDP on a link to the wanted state; returns the one that was reached.
+    ///
+    /// # Errors
+    /// A pin could not be written or removed.
+    pub fn attach_xdp(&mut self, name: &str, index: u32, wanted: XdpState, generic_too: bool) -> Result<XdpState> {
+        if wanted == XdpState::DRIVER {
+            return self.attacher.xdp(&mut self.ebpf, name, index, generic_too);
+        }
+        self.attacher.no_xdp(index)?;
+        Ok(wanted)
+    }
+
+    /// Attaches the socket programs to a cgroup; `None` takes them off.
+    ///
+    /// # Errors
+    /// The cgroup does not exist, or is not one of version 2.
+    pub fn attach_cgroup(&mut self, cgroup: Option<&Path>) -> Result<()> {
+        match cgroup {
+            Some(cgroup) => self.attacher.cgroup(&mut self.ebpf, cgroup),
+            None => self.attacher.no_cgroup(),
+        }
+    }
+
+    /// Detaches from all links but these.
+    ///
+    /// # Errors
+    /// A pin could not be removed.
+    pub fn detach_all_but(&mut self, links: &[u32]) -> Result<()> {
+        let pinned = self.attacher.pinned_links()?;
+        pinned.iter().filter(|index| !links.contains(index)).try_for_each(|index| self.attacher.detach(*index))
+    }
+}
+
+/// The clock that the last agent measured since the machine started.
+fn known_clock(pins: &PinFolder) -> Option<Clock> {
+    let clock = Maps::open(&pins.maps()).ok()?.clock().ok()?;
+    (clock.hz != 0).then_some(clock)
+}
+
+/// A seed of this node's own. It has to outlive the agent: a flow whose entry is lost finds its
+/// backend again only by the same hash.
+fn seed(pins: &PinFolder) -> Result<u64> {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").context("reading the boot id")?;
+    let mut hasher = FIXED.build_hasher();
+    hasher.write(id.as_bytes());
+    hasher.write(pins.version().to_string_lossy().as_bytes());
+    Ok(hasher.finish())
+}
+
+/// The standard library's hasher with fixed keys.
+const FIXED: std::hash::BuildHasherDefault<std::hash::DefaultHasher> = std::hash::BuildHasherDefault::new();

@@ -1,0 +1,86 @@
+//! What an agent says of itself, in a file: `status.json` in its state folder.
+//!
+//! Written by the agent whenever something changes; read by `lbctl`, also after the agent ended.
+
+use super::Problem;
+use nix::fcntl::{Flock, FlockArg};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+/// What an agent says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Its process id.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// When it was started, in seconds since 1970.
+    pub started_s: u64,
+    /// The node's name.
+    pub node: String,
+    /// Where its objects come from.
+    pub source: String,
+    /// The kernel's tables are what the objects want, `problems` aside.
+    pub synced: bool,
+    /// What cannot be done as the objects want it.
+    pub problems: Vec<Problem>,
+    /// The links that it serves.
+    pub links: Vec<LinkStatus>,
+}
+
+/// A link that an agent serves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkStatus {
+    /// Its index.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// `uplink`, `pod` or `none`.
+    pub kind: String,
+    /// What is worth knowing; may be empty.
+    pub reason: String,
+}
+
+impl Status {
+    /// The file in a state folder.
+    pub fn path(dir: &Path) -> PathBuf {
+        dir.join("status.json")
+    }
+
+    /// The file that a running agent holds a lock on.
+    pub fn lock_path(dir: &Path) -> PathBuf {
+        dir.join("agent.lock")
+    }
+
+    /// Replaces the file in `dir` in one step.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn write(&self, dir: &Path) -> io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(dir)?;
+        serde_json::to_writer_pretty(&mut file, self)?;
+        file.flush()?;
+        file.persist(Self::path(dir)).map_err(|error| error.error)?;
+        Ok(())
+    }
+
+    /// The file in `dir`; `None`: no agent ever wrote one.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not what an agent writes.
+    pub fn read(dir: &Path) -> io::Result<Option<Self>> {
+        match File::open(Self::path(dir)) {
+            Ok(file) => Ok(Some(serde_json::from_reader(io::BufReader::new(file))?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether an agent works in `dir` now.
+    pub fn agent_alive(dir: &Path) -> bool {
+        let Ok(file) = File::open(Self::lock_path(dir)) else { return false };
+        Flock::lock(file, FlockArg::LockSharedNonblock).is_err()
+    }
+}
