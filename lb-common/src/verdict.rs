@@ -65,7 +65,9 @@ impl Reason {
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::NoEndpoint => "refused: the service has no usable endpoint",
-            Self::NoLocalEndpoint => "dropped: the traffic policy is Local and this node has no usable endpoint",
+            Self::NoLocalEndpoint => {
+                "dropped: the traffic policy is Local and this node has no usable endpoint"
+            }
             Self::SourcePortsExhausted => "dropped: no free source port to masquerade with",
             Self::FlowTable => "dropped: the flow table refused a new entry",
             Self::NoRoute => "dropped: no route to the backend, or the leaving link has no address",

@@ -126,9 +126,8 @@ fn claim(key: &FlowKey, reply: &FlowValue) -> bool {
     if maps::claim_flow(key, reply) {
         return true;
     }
-    let free = maps::flow(key).is_none_or(|entry| {
-        is_same_client(entry.value(), reply) || entry.progress().is_closed()
-    });
+    let free = maps::flow(key)
+        .is_none_or(|entry| is_same_client(entry.value(), reply) || entry.progress().is_closed());
     free && maps::put_flow(key, reply)
 }
 

@@ -64,8 +64,7 @@ pub(crate) fn plan<P: Packet>(packet: &P, seen: &Seen, value: &FlowValue) -> Xdp
     if !leaves_here(value) {
         return XdpPlan::Stack;
     }
-    let leaving =
-        Leaving { src: &value.src, dst: &value.dst, v6: seen.v6, in_link: packet.link() };
+    let leaving = Leaving { src: &value.src, dst: &value.dst, v6: seen.v6, in_link: packet.link() };
     match kernel::route(packet.context(), &leaving) {
         Some(kernel::Route { link, macs: Some(macs) }) => XdpPlan::Send(link, macs),
         // No route, or a neighbour that is not resolved yet: the kernel knows what to do.

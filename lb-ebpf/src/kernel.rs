@@ -79,9 +79,8 @@ pub(crate) fn route(ctx: *mut c_void, packet: &Leaving<'_>) -> Option<Route> {
         params.__bindgen_anon_4.ipv4_dst = u32::from_ne_bytes(packet.dst.low4());
     }
     // SAFETY: `params` is a valid struct of the length given.
-    let result = unsafe {
-        helpers::bpf_fib_lookup(ctx, &raw mut *params, size_of::<FibParams>() as i32, 0)
-    };
+    let result =
+        unsafe { helpers::bpf_fib_lookup(ctx, &raw mut *params, size_of::<FibParams>() as i32, 0) };
     const SUCCESS: i64 = 0;
     const NO_NEIGHBOUR: i64 = 7;
     // Blackhole, unreachable, prohibit: nobody to send to. "Not forwarded" is the node itself.

@@ -46,9 +46,11 @@ static SOCKETS: LruHashMap<SocketKey, SocketValue> =
 #[map]
 static LINKS: HashMap<u32, LinkValue> = HashMap::with_max_entries(capacity::LINKS, NO_PREALLOC);
 #[map]
-static NODE_ADDRS: HashMap<Addr, u32> = HashMap::with_max_entries(capacity::NODE_ADDRS, NO_PREALLOC);
+static NODE_ADDRS: HashMap<Addr, u32> =
+    HashMap::with_max_entries(capacity::NODE_ADDRS, NO_PREALLOC);
 #[map]
-static CLUSTER_CIDRS: LpmTrie<[u8; 16], u32> = LpmTrie::with_max_entries(capacity::CLUSTER_CIDRS, 0);
+static CLUSTER_CIDRS: LpmTrie<[u8; 16], u32> =
+    LpmTrie::with_max_entries(capacity::CLUSTER_CIDRS, 0);
 #[map]
 static CLOCK: Array<Clock> = Array::with_max_entries(1, 0);
 #[map]

@@ -7,13 +7,13 @@
 //! not come by here), and where the operator asks for it. A port is replaced when the backend's
 //! answers could not be told from those of another flow.
 
+use crate::conntrack;
 use crate::kernel::{self, Leaving};
 use crate::maps;
 use crate::packet::Packet;
 use crate::parse::Seen;
-use crate::conntrack;
-use lb_common::algo::tcp_state::Progress;
 use lb_common::algo::checksum;
+use lb_common::algo::tcp_state::Progress;
 use lb_common::flow::{Edge, FlowKey};
 use lb_common::layout::backend::BackendValue;
 use lb_common::layout::conntrack::FlowValue;
@@ -92,7 +92,11 @@ fn set_source<P: Packet>(
     let reply_link = replace_source(packet, seen, ends.client_on_this_node, forward);
     // A local backend without a route to be forwarded by is in the node's own network stack. Its
     // answers leave by the client's link anyway, so the client's address may stay.
-    if reply_link != 0 || (local && forward.flags == 0) { Ok(reply_link) } else { Err(Reason::NoRoute) }
+    if reply_link != 0 || (local && forward.flags == 0) {
+        Ok(reply_link)
+    } else {
+        Err(Reason::NoRoute)
+    }
 }
 
 /// Replaces the source by the address of the link that leads to the backend. Gives the link of
@@ -160,13 +164,7 @@ pub(crate) fn reversed(seen: &Seen, forward: &FlowValue, in_link: u32) -> FlowVa
 /// The 5-tuple of `seen` after translation.
 #[inline(always)]
 pub(crate) fn translated(seen: &Seen, value: &FlowValue) -> FlowKey {
-    FlowKey {
-        src: value.src,
-        dst: value.dst,
-        sport: value.sport,
-        dport: value.dport,
-        ..seen.key
-    }
+    FlowKey { src: value.src, dst: value.dst, sport: value.sport, dport: value.dport, ..seen.key }
 }
 
 /// Where the other half of a flow is translated. Without a replaced source the answer takes the

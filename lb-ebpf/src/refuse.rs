@@ -3,16 +3,16 @@
 //!
 //! The packet itself becomes the answer and turns back into the link it came from.
 
-use crate::{forward, kernel};
 use crate::packet::Packet;
 use crate::parse::{L3, Seen};
+use crate::{forward, kernel};
 use lb_common::algo::checksum;
 use lb_common::verdict::Reason;
+use lb_common::wire::IpProto;
 use lb_common::wire::icmp::Icmp;
 use lb_common::wire::ipv4::Ipv4;
 use lb_common::wire::ipv6::Ipv6;
 use lb_common::wire::tcp::Tcp;
-use lb_common::wire::IpProto;
 
 const HOP_LIMIT: u8 = 64;
 /// What an ICMPv4 error quotes: the IP header and 8 bytes (RFC 792).
@@ -169,6 +169,7 @@ fn start<P: Packet>(
 #[inline(always)]
 fn pseudo_header(seen: &Seen, proto: IpProto, len: u16) -> u32 {
     // Words of the machine's order; see `lb_common::algo::checksum`.
-    let rest = u32::from(u16::from_ne_bytes([0, proto.0])) + u32::from(u16::from_ne_bytes(len.to_be_bytes()));
+    let rest = u32::from(u16::from_ne_bytes([0, proto.0]))
+        + u32::from(u16::from_ne_bytes(len.to_be_bytes()));
     kernel::sum(&seen.key.src.0) + kernel::sum(&seen.key.dst.0) + rest
 }

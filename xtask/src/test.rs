@@ -45,11 +45,11 @@ pub fn run(options: &Options) -> Result<()> {
     summarize(&outcomes);
     let failed: Vec<&str> =
         outcomes.iter().filter(|outcome| outcome.result.is_err()).map(|o| o.name).collect();
-    tests(&options.arguments)?;
+    let tested = tests(&options.arguments);
     if !failed.is_empty() {
-        bail!("failed: {}", failed.join(", "));
+        bail!("failed before the tests: {}", failed.join(", "));
     }
-    Ok(())
+    tested
 }
 
 fn check((name, work): &Check) -> Outcome {

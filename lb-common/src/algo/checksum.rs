@@ -28,7 +28,8 @@ pub fn addr_diff(old: &Addr, new: &Addr) -> u16 {
 fn addr_sum(addr: &Addr) -> u16 {
     let [high, low]: [u64; 2] = bytemuck::cast(addr.0);
     let halves = (high >> 32) + (high & 0xffff_ffff) + (low >> 32) + (low & 0xffff_ffff);
-    let words = (halves >> 48) + (halves >> 32 & 0xffff) + (halves >> 16 & 0xffff) + (halves & 0xffff);
+    let words =
+        (halves >> 48) + (halves >> 32 & 0xffff) + (halves >> 16 & 0xffff) + (halves & 0xffff);
     fold(words as u32)
 }
 
@@ -71,8 +72,10 @@ mod tests {
 
     /// The checksum of `bytes` by the definition: complement of the sum, big-endian words.
     fn check(bytes: &[u8]) -> u16 {
-        let sum: u64 =
-            bytes.chunks(2).map(|w| u64::from(w[0]) << 8 | u64::from(*w.get(1).unwrap_or(&0))).sum();
+        let sum: u64 = bytes
+            .chunks(2)
+            .map(|w| u64::from(w[0]) << 8 | u64::from(*w.get(1).unwrap_or(&0)))
+            .sum();
         let mut sum = sum;
         while sum >> 16 != 0 {
             sum = (sum & 0xffff) + (sum >> 16);

@@ -65,7 +65,10 @@ mod tests {
     use super::*;
 
     fn after(steps: &[(u8, bool)]) -> &'static str {
-        steps.iter().fold(Progress::default(), |p, (flags, reply)| p.after_tcp(*flags, *reply)).name()
+        steps
+            .iter()
+            .fold(Progress::default(), |p, (flags, reply)| p.after_tcp(*flags, *reply))
+            .name()
     }
 
     #[test]

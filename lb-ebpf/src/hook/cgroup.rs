@@ -193,13 +193,7 @@ fn backend_for(call: &Call, sticky: bool) -> Option<Result<(), Reason>> {
 
 /// Remembers both directions. A full table costs the name of the peer, not the connection.
 #[inline(always)]
-fn remember(
-    call: &Call,
-    send_key: &SocketKey,
-    id: u32,
-    backend: &BackendValue,
-    sticky: bool,
-) {
+fn remember(call: &Call, send_key: &SocketKey, id: u32, backend: &BackendValue, sticky: bool) {
     let value = |addr: Addr, port: Port| SocketValue {
         addr,
         port,

@@ -10,10 +10,10 @@ mod tc_egress;
 mod cgroup;
 
 use crate::maps::{self, Entry};
+use crate::nat::Ends;
 use crate::packet::Packet;
 use crate::parse::{Seen, Stop};
 use crate::{conntrack, lookup, nat, refuse, select};
-use crate::nat::Ends;
 use lb_common::algo::hash;
 use lb_common::layout::frontend::Choice;
 use lb_common::verdict::Reason;

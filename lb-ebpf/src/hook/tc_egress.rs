@@ -2,10 +2,10 @@
 //! nothing.
 
 use super::count;
+use crate::forward::Verdict;
 use crate::packet::{Packet, TcFrame};
 use crate::parse::{Seen, Stop, parse};
 use crate::rewrite::rewrite;
-use crate::forward::Verdict;
 use crate::{conntrack, finish};
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;

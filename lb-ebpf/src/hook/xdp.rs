@@ -1,11 +1,11 @@
 //! XDP on uplinks. Takes what it can finish; leaves the rest to TC, untouched.
 
 use super::{answered, count, flow};
-use crate::{finish, kernel};
 use crate::forward::{self, Verdict, XdpPlan};
 use crate::packet::{Packet, XdpFrame};
 use crate::parse::{Seen, Stop, parse};
 use crate::rewrite::rewrite;
+use crate::{finish, kernel};
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use lb_common::flow::Edge;

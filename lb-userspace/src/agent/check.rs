@@ -71,7 +71,12 @@ fn finding(feature: &'static str, holds: bool, otherwise: Outcome, details: [&st
 
 fn rights() -> Finding {
     let root = nix::unistd::geteuid().is_root();
-    finding("rights", root, Outcome::Stop, ["root", "not root: run `sudo lb-agent check` for the rest"])
+    finding(
+        "rights",
+        root,
+        Outcome::Stop,
+        ["root", "not root: run `sudo lb-agent check` for the rest"],
+    )
 }
 
 fn bpf_file_system(bpffs: &Path) -> Finding {
@@ -85,12 +90,22 @@ fn cgroup() -> Finding {
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let mounted = mounts.lines().any(|line| line.split(' ').nth(2) == Some("cgroup2"));
     let no = "not mounted: processes of the node are not served (`--socket-lb off`)";
-    finding("cgroup v2", mounted, Outcome::Off, ["processes of the node are served when they connect", no])
+    finding(
+        "cgroup v2",
+        mounted,
+        Outcome::Off,
+        ["processes of the node are served when they connect", no],
+    )
 }
 
 fn netns_cookie() -> Finding {
     let no = "missing (Linux 5.14): sockets of pods cannot be told from those of the node";
-    finding("netns cookie", own_netns_cookie().is_ok(), Outcome::Stop, ["sockets of pods are left alone", no])
+    finding(
+        "netns cookie",
+        own_netns_cookie().is_ok(),
+        Outcome::Stop,
+        ["sockets of pods are left alone", no],
+    )
 }
 
 fn tcx() -> Finding {
@@ -112,15 +127,23 @@ fn programs() -> Vec<Finding> {
     let mut ebpf = match loader::load(&constants, &tiny, None) {
         Ok(ebpf) => ebpf,
         Err(error) => {
-            return vec![Finding { feature: "BPF maps", outcome: Outcome::Stop, detail: format!("{error:#}") }];
+            return vec![Finding {
+                feature: "BPF maps",
+                outcome: Outcome::Stop,
+                detail: format!("{error:#}"),
+            }];
         }
     };
     let mut findings: Vec<Finding> = groups
         .iter()
         .map(|(feature, names)| {
-            let loaded = names.iter().try_for_each(|name| loader::into_kernel(&mut ebpf, name).map(drop));
+            let loaded =
+                names.iter().try_for_each(|name| loader::into_kernel(&mut ebpf, name).map(drop));
             let outcome = if loaded.is_ok() { Outcome::Ok } else { Outcome::Stop };
-            let detail = loaded.map_or_else(|error| format!("{error:#}"), |()| "accepted by the verifier".to_owned());
+            let detail = loaded.map_or_else(
+                |error| format!("{error:#}"),
+                |()| "accepted by the verifier".to_owned(),
+            );
             Finding { feature, outcome, detail }
         })
         .collect();

@@ -130,7 +130,8 @@ async fn ended(task: &mut JoinHandle<Result<()>>, what: &str) -> Result<()> {
 /// # Errors
 /// Another agent holds the lock, or the folder cannot be made.
 fn lock(state_dir: &Path) -> Result<Flock<File>> {
-    std::fs::create_dir_all(state_dir).with_context(|| format!("making {}", state_dir.display()))?;
+    std::fs::create_dir_all(state_dir)
+        .with_context(|| format!("making {}", state_dir.display()))?;
     let path = Status::lock_path(state_dir);
     let file = File::create(&path).with_context(|| format!("making {}", path.display()))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
@@ -151,5 +152,7 @@ fn node_name(given: Option<&str>) -> Result<String> {
     }
     let host = nix::unistd::gethostname().context("asking for the host name")?;
     // As the kubelet does it.
-    host.into_string().map(|name| name.to_lowercase()).map_err(|_| anyhow::anyhow!("the host name is no text: give --node"))
+    host.into_string()
+        .map(|name| name.to_lowercase())
+        .map_err(|_| anyhow::anyhow!("the host name is no text: give --node"))
 }

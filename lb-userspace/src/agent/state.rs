@@ -93,12 +93,19 @@ impl State {
         let service = slice.as_ref().map(|slice| ObjectName::new(&name.namespace, &slice.service));
         // A slice may have moved to another Service.
         for (owner, slices) in &mut self.snapshot.slices {
-            if owner.namespace == name.namespace && Some(owner) != service.as_ref() && slices.remove(&name.name).is_some() {
+            if owner.namespace == name.namespace
+                && Some(owner) != service.as_ref()
+                && slices.remove(&name.name).is_some()
+            {
                 self.dirty.insert(owner.clone());
             }
         }
         if let (Some(service), Some(slice)) = (service, slice) {
-            self.snapshot.slices.entry(service.clone()).or_default().insert(name.name.clone(), slice);
+            self.snapshot
+                .slices
+                .entry(service.clone())
+                .or_default()
+                .insert(name.name.clone(), slice);
             self.dirty.insert(service);
         }
         self.snapshot.slices.retain(|_, slices| !slices.is_empty());
@@ -164,10 +171,19 @@ impl State {
         let tables = self.planner.actual();
         let backends = tables.backends.values().filter(|backend| backend.service != 0).count();
         let counts = (tables.services.len(), tables.frontends.len(), backends);
-        tracing::info!(service_ports = counts.0, frontends = counts.1, backends = counts.2, "ready");
+        tracing::info!(
+            service_ports = counts.0,
+            frontends = counts.1,
+            backends = counts.2,
+            "ready"
+        );
         // For whoever waits for it: a supervisor, a test. Nobody may be reading.
         let mut out = std::io::stdout().lock();
-        let _ = writeln!(out, "ready: {} service ports, {} frontends, {} backends", counts.0, counts.1, counts.2);
+        let _ = writeln!(
+            out,
+            "ready: {} service ports, {} frontends, {} backends",
+            counts.0, counts.1, counts.2
+        );
         let _ = out.flush();
     }
 
@@ -177,7 +193,11 @@ impl State {
         let none = BTreeMap::new();
         for name in std::mem::take(&mut self.dirty) {
             let slices = self.snapshot.slices.get(&name).unwrap_or(&none);
-            let plan = self.snapshot.services.get(&name).map(|service| compile::plan(service, slices, &view));
+            let plan = self
+                .snapshot
+                .services
+                .get(&name)
+                .map(|service| compile::plan(service, slices, &view));
             let edits = self.planner.update(&name, plan.as_ref());
             self.apply(&edits);
         }
@@ -204,11 +224,19 @@ impl State {
     fn settle_links(&mut self) {
         let known = self.attached.iter().map(|(index, (_, value))| (*index, *value)).collect();
         self.settle_node(&known);
-        let wanted: Vec<(Link, Role)> = self.links.iter().flatten().cloned().filter_map(|link| {
-            let role = role::role(&link, &self.settings);
-            (role != Role::None).then_some((link, role))
-        }).collect();
-        self.attached.retain(|index, (name, _)| wanted.iter().any(|(link, _)| link.index == *index && link.name == *name));
+        let wanted: Vec<(Link, Role)> = self
+            .links
+            .iter()
+            .flatten()
+            .cloned()
+            .filter_map(|link| {
+                let role = role::role(&link, &self.settings);
+                (role != Role::None).then_some((link, role))
+            })
+            .collect();
+        self.attached.retain(|index, (name, _)| {
+            wanted.iter().any(|(link, _)| link.index == *index && link.name == *name)
+        });
         for (link, role) in &wanted {
             if !self.attached.contains_key(&link.index) {
                 self.attach(link, *role);
@@ -240,7 +268,8 @@ impl State {
             }
         };
         tracing::info!(link = %name, ?role, "attached");
-        self.attached.insert(*index, (name.clone(), LinkValue { tc, xdp, ..bytemuck::Zeroable::zeroed() }));
+        self.attached
+            .insert(*index, (name.clone(), LinkValue { tc, xdp, ..bytemuck::Zeroable::zeroed() }));
     }
 
     fn attach_sockets(&mut self) {
@@ -275,7 +304,12 @@ impl State {
                 Some(Role::Uplink) => "uplink",
                 Some(Role::None) | None => "none",
             };
-            LinkStatus { index: *index, name: name.clone(), kind: kind.to_owned(), reason: String::new() }
+            LinkStatus {
+                index: *index,
+                name: name.clone(),
+                kind: kind.to_owned(),
+                reason: String::new(),
+            }
         };
         self.attached.iter().map(status).collect()
     }
@@ -291,10 +325,14 @@ impl State {
             tracing::warn!("{problem}");
         }
         let failures = self.failures.iter().map(failure);
-        self.status.problems = self.source_problems.iter().cloned().chain(planned).chain(failures).collect();
+        self.status.problems =
+            self.source_problems.iter().cloned().chain(planned).chain(failures).collect();
         self.status.synced = self.started;
         if let Err(error) = self.status.write(&self.args.places.state_dir) {
-            tracing::warn!("writing the status to {}: {error}", self.args.places.state_dir.display());
+            tracing::warn!(
+                "writing the status to {}: {error}",
+                self.args.places.state_dir.display()
+            );
         }
     }
 }
@@ -324,7 +362,8 @@ fn cgroup(named: Option<&Path>) -> Result<PathBuf> {
     if let Some(path) = named {
         return Ok(path.to_owned());
     }
-    let mounts = std::fs::read_to_string("/proc/self/mounts").context("reading /proc/self/mounts")?;
+    let mounts =
+        std::fs::read_to_string("/proc/self/mounts").context("reading /proc/self/mounts")?;
     let root = mounts.lines().find_map(|line| {
         let mut fields = line.split(' ');
         let (_, folder, kind) = (fields.next()?, fields.next()?, fields.next()?);

@@ -10,10 +10,14 @@ use tracing_subscriber::EnvFilter;
 
 /// Balances what is aimed at Kubernetes Services, in the kernel.
 #[derive(Parser)]
-#[command(version, max_term_width = 100, after_help = "Examples:
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "Examples:
   lb-agent check
   lb-agent run --manifests /etc/lb --cluster-cidr 10.244.0.0/16
-  lb-agent cleanup")]
+  lb-agent cleanup"
+)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -57,7 +61,11 @@ fn verb(verb: Verb) -> Result<ExitCode> {
     match verb {
         Verb::Run(args) => {
             need_root()?;
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(agent::run(args))?;
+            tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()?
+                .block_on(agent::run(args))?;
         }
         Verb::Check { json, places } => {
             if !check::run(&places.bpffs, json, &mut stdout().lock())? {
@@ -84,5 +92,10 @@ fn need_root() -> Result<()> {
 fn log() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(colours).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr)
+        .with_ansi(colours)
+        .with_target(false)
+        .init();
 }

@@ -84,7 +84,14 @@ impl Attacher {
         Ok(())
     }
 
-    fn tcx(&self, ebpf: &mut Ebpf, program: &str, side: TcAttachType, name: &str, index: u32) -> Result<()> {
+    fn tcx(
+        &self,
+        ebpf: &mut Ebpf,
+        program: &str,
+        side: TcAttachType,
+        name: &str,
+        index: u32,
+    ) -> Result<()> {
         let pin = self.pin(program, index);
         let tc = loader::tc(ebpf, program)?;
         if let Some(old) = pinned::<SchedClassifierLink>(&pin) {
@@ -105,7 +112,13 @@ impl Attacher {
     ///
     /// # Errors
     /// A pin could not be written.
-    pub fn xdp(&self, ebpf: &mut Ebpf, name: &str, index: u32, generic_too: bool) -> Result<XdpState> {
+    pub fn xdp(
+        &self,
+        ebpf: &mut Ebpf,
+        name: &str,
+        index: u32,
+        generic_too: bool,
+    ) -> Result<XdpState> {
         let pin = self.pin(loader::XDP, index);
         let xdp = loader::xdp(ebpf)?;
         if let Some(old) = pinned::<XdpLink>(&pin) {
@@ -119,7 +132,9 @@ impl Attacher {
         for (mode, state) in modes.into_iter().take(if generic_too { 2 } else { 1 }) {
             match xdp.attach(name, mode) {
                 Ok(id) => {
-                    FdLink::try_from(xdp.take_link(id)?)?.pin(&pin).context("pinning the XDP link")?;
+                    FdLink::try_from(xdp.take_link(id)?)?
+                        .pin(&pin)
+                        .context("pinning the XDP link")?;
                     return Ok(state);
                 }
                 Err(error) => tracing::debug!(link = name, ?mode, %error, "XDP was refused"),
@@ -142,15 +157,19 @@ impl Attacher {
     /// # Errors
     /// The cgroup does not exist, or is not one of version 2.
     pub fn cgroup(&self, ebpf: &mut Ebpf, cgroup: &Path) -> Result<()> {
-        let folder = File::open(cgroup).with_context(|| format!("opening cgroup {}", cgroup.display()))?;
+        let folder =
+            File::open(cgroup).with_context(|| format!("opening cgroup {}", cgroup.display()))?;
         for name in loader::CGROUP {
             let program = loader::cgroup(ebpf, name)?;
             let id = program
                 .attach(&folder, CgroupAttachMode::Single)
                 .with_context(|| format!("attaching {name} to cgroup {}", cgroup.display()))?;
-            let fresh = self.pins.join(format!("{name}.new"));
+            // No dot: bpffs keeps names with dots for itself.
+            let fresh = self.pins.join(format!("{name}_new"));
             unpin(&fresh)?;
-            FdLink::try_from(program.take_link(id)?)?.pin(&fresh).context("pinning a cgroup link")?;
+            FdLink::try_from(program.take_link(id)?)?
+                .pin(&fresh)
+                .context("pinning a cgroup link")?;
             fs::rename(&fresh, self.pins.join(name)).context("replacing a pinned cgroup link")?;
         }
         Ok(())
@@ -201,11 +220,15 @@ impl Attacher {
 /// # Errors
 /// The kernel refused.
 pub fn detach_clsact(name: &str) -> Result<()> {
-    for (program, side) in [(loader::TC_INGRESS, TcAttachType::Ingress), (loader::TC_EGRESS, TcAttachType::Egress)] {
+    for (program, side) in
+        [(loader::TC_INGRESS, TcAttachType::Ingress), (loader::TC_EGRESS, TcAttachType::Egress)]
+    {
         match tc::qdisc_detach_program(name, side, program) {
             Ok(()) => {}
             Err(tc::TcError::IoError(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error).with_context(|| format!("detaching {program} from link {name}")),
+            Err(error) => {
+                return Err(error).with_context(|| format!("detaching {program} from link {name}"));
+            }
         }
     }
     Ok(())

@@ -50,7 +50,8 @@ mod tests {
 
     #[test]
     fn measured_rates_are_rounded_to_what_kernels_can_have() {
-        for (measured, hz) in [(90, 100), (116, 100), (233, 250), (283, 300), (966, 1000), (0, 100)] {
+        for (measured, hz) in [(90, 100), (116, 100), (233, 250), (283, 300), (966, 1000), (0, 100)]
+        {
             assert_eq!(nearest_hz(measured), hz, "{measured}");
         }
     }

@@ -41,10 +41,13 @@ impl Datapath {
         let constants = Constants {
             hz: clock.hz as u32,
             hash_seed: seed(&options.pins)?,
-            netns_cookie: super::raw::own_netns_cookie().context("asking for the cookie of the network namespace")?,
+            netns_cookie: super::raw::own_netns_cookie()
+                .context("asking for the cookie of the network namespace")?,
         };
         let mut ebpf = loader::load(&constants, &options.capacities, Some(&options.pins.maps()))?;
-        for program in [loader::XDP, loader::TC_INGRESS, loader::TC_EGRESS].iter().chain(&loader::CGROUP) {
+        for program in
+            [loader::XDP, loader::TC_INGRESS, loader::TC_EGRESS].iter().chain(&loader::CGROUP)
+        {
             loader::into_kernel(&mut ebpf, program)?;
         }
         let mut maps = Maps::take(&mut ebpf)?;
@@ -80,7 +83,13 @@ impl Datapath {
     ///
     /// # Errors
     /// A pin could not be written or removed.
-    pub fn attach_xdp(&mut self, name: &str, index: u32, wanted: XdpState, generic_too: bool) -> Result<XdpState> {
+    pub fn attach_xdp(
+        &mut self,
+        name: &str,
+        index: u32,
+        wanted: XdpState,
+        generic_too: bool,
+    ) -> Result<XdpState> {
         if wanted == XdpState::DRIVER {
             return self.attacher.xdp(&mut self.ebpf, name, index, generic_too);
         }
@@ -105,7 +114,10 @@ impl Datapath {
     /// A pin could not be removed.
     pub fn detach_all_but(&mut self, links: &[u32]) -> Result<()> {
         let pinned = self.attacher.pinned_links()?;
-        pinned.iter().filter(|index| !links.contains(index)).try_for_each(|index| self.attacher.detach(*index))
+        pinned
+            .iter()
+            .filter(|index| !links.contains(index))
+            .try_for_each(|index| self.attacher.detach(*index))
     }
 }
 
@@ -119,7 +131,8 @@ fn known_clock(pins: &PinFolder) -> Option<Clock> {
 /// backend again only by the same hash.
 fn seed(pins: &PinFolder) -> Result<u64> {
     use std::hash::{BuildHasher as _, Hasher as _};
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").context("reading the boot id")?;
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .context("reading the boot id")?;
     let mut hasher = FIXED.build_hasher();
     hasher.write(id.as_bytes());
     hasher.write(pins.version().to_string_lossy().as_bytes());
@@ -127,4 +140,5 @@ fn seed(pins: &PinFolder) -> Result<u64> {
 }
 
 /// The standard library's hasher with fixed keys.
-const FIXED: std::hash::BuildHasherDefault<std::hash::DefaultHasher> = std::hash::BuildHasherDefault::new();
+const FIXED: std::hash::BuildHasherDefault<std::hash::DefaultHasher> =
+    std::hash::BuildHasherDefault::new();

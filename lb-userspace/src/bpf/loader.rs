@@ -92,7 +92,9 @@ pub fn load(constants: &Constants, capacities: &Capacities, pins: Option<&Path>)
             loader.map_pin_path(map, folder.join(map));
         }
     }
-    loader.load(OBJECT).context("loading the BPF object (`lb-agent check` says what the kernel has)")
+    loader
+        .load(OBJECT)
+        .context("loading the BPF object (`lb-agent check` says what the kernel has)")
 }
 
 /// Sends one program to the kernel.
@@ -100,12 +102,18 @@ pub fn load(constants: &Constants, capacities: &Capacities, pins: Option<&Path>)
 /// # Errors
 /// The verifier refused it; the message ends with its telling lines.
 pub fn into_kernel<'a>(ebpf: &'a mut Ebpf, program: &str) -> Result<&'a mut Program> {
-    let found = ebpf.program_mut(program).ok_or_else(|| anyhow!("no program {program} in the object"))?;
+    let found =
+        ebpf.program_mut(program).ok_or_else(|| anyhow!("no program {program} in the object"))?;
     match found {
         Program::Xdp(xdp) => xdp.load(),
         Program::SchedClassifier(tc) => tc.load(),
         Program::CgroupSockAddr(cgroup) => cgroup.load(),
-        other => return Err(anyhow!("program {program} has the unexpected type {:?}", other.prog_type())),
+        other => {
+            return Err(anyhow!(
+                "program {program} has the unexpected type {:?}",
+                other.prog_type()
+            ));
+        }
     }
     .map_err(|error| anyhow!("{}", telling(&format!("{:#}", anyhow::Error::from(error)))))
     .with_context(|| format!("loading program {program}"))?;

@@ -148,7 +148,10 @@ impl Maps {
         (choice.base..choice.base.saturating_add(choice.len)).map(slot).collect()
     }
 
-    fn ranges(&self, frontends: &BTreeMap<FrontendKey, FrontendValue>) -> Result<BTreeMap<u32, Vec<u32>>> {
+    fn ranges(
+        &self,
+        frontends: &BTreeMap<FrontendKey, FrontendValue>,
+    ) -> Result<BTreeMap<u32, Vec<u32>>> {
         let mut ranges = BTreeMap::new();
         for choice in frontends.values().flat_map(|value| [value.inside, value.outside]) {
             if choice.len != 0 && !ranges.contains_key(&choice.base) {
@@ -263,7 +266,8 @@ impl Maps {
     /// A service id that is given to another name starts to count anew.
     fn forget_traffic(&mut self, service: u32) -> Result<()> {
         if self.services.get(&service, 0).is_err() {
-            let zero = vec![Raw(Traffic::default()); aya::util::nr_cpus().map_err(|(_, error)| error)?];
+            let zero =
+                vec![Raw(Traffic::default()); aya::util::nr_cpus().map_err(|(_, error)| error)?];
             self.service_stats.set(service, zero.try_into()?, 0)?;
         }
         Ok(())
@@ -286,7 +290,11 @@ fn trie_key(key: &CidrKey) -> Key<[u8; 16]> {
 fn gone(result: Result<(), MapError>) -> Result<()> {
     match result {
         Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
-        Err(MapError::SyscallError(error)) if error.io_error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(MapError::SyscallError(error))
+            if error.io_error.kind() == std::io::ErrorKind::NotFound =>
+        {
+            Ok(())
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -34,11 +34,8 @@ pub enum Hook {
 pub fn run(ebpf: &mut Ebpf, hook: Hook, frame: &[u8]) -> Result<Output> {
     const ROOM: usize = 256;
     let mut out = vec![0; frame.len() + ROOM];
-    let options = TestRunOptions {
-        data_in: Some(frame),
-        data_out: Some(&mut out),
-        ..TestRunOptions::new()
-    };
+    let options =
+        TestRunOptions { data_in: Some(frame), data_out: Some(&mut out), ..TestRunOptions::new() };
     let result = match hook {
         Hook::Xdp => loader::xdp(ebpf)?.test_run(options),
         Hook::TcIngress => loader::tc(ebpf, loader::TC_INGRESS)?.test_run(options),

@@ -136,7 +136,8 @@ fn hinted(entries: &BTreeMap<BackendKey, Entry<'_>>, node: &NodeView) -> Option<
         if ready.iter().any(|(_, e)| hints(e.endpoint).is_empty()) {
             return None;
         }
-        let meant = ready.iter().filter(|(_, e)| hints(e.endpoint).iter().any(|hint| hint == place));
+        let meant =
+            ready.iter().filter(|(_, e)| hints(e.endpoint).iter().any(|hint| hint == place));
         let keys: Vec<_> = meant.map(|(key, _)| **key).collect();
         (!keys.is_empty()).then_some(keys)
     };

@@ -35,7 +35,12 @@ pub struct FrontendPlan {
 }
 
 /// The frontends of `port` in one family.
-pub fn of(service: &Service, port: &ServicePort, family: Family, node: &NodeView) -> Vec<FrontendPlan> {
+pub fn of(
+    service: &Service,
+    port: &ServicePort,
+    family: Family,
+    node: &NodeView,
+) -> Vec<FrontendPlan> {
     let internal = sides(service.internal_policy, service.internal_policy, node.cluster_ip_snat());
     let external = external_sides(service.external_policy, node);
     let at = |addr: Addr| FrontendKey::of(addr, Port::new(port.port), proto(port.protocol));
@@ -56,7 +61,8 @@ pub fn of(service: &Service, port: &ServicePort, family: Family, node: &NodeView
     }
     let exposed = matches!(service.kind, ServiceType::NodePort | ServiceType::LoadBalancer);
     if let Some(number) = port.node_port.filter(|_| exposed) {
-        let key = FrontendKey::node_port(Port::new(number), proto(port.protocol), family == Family::V6);
+        let key =
+            FrontendKey::node_port(Port::new(number), proto(port.protocol), family == Family::V6);
         plans.push(plan(key, FrontendValue::NODE_PORT, external));
     }
     plans

@@ -12,7 +12,9 @@ pub mod frontend;
 /// The node itself: addresses, links.
 pub mod node;
 
-use crate::model::{Algorithm, EndpointSlice, ObjectName, Problem, Protocol, Service, ServiceType, TrafficPolicy};
+use crate::model::{
+    Algorithm, EndpointSlice, ObjectName, Problem, Protocol, Service, ServiceType, TrafficPolicy,
+};
 use ipnet::IpNet;
 use lb_common::layout::service::ServiceValue;
 use lb_common::wire::{Addr, IpProto, Port};

@@ -60,11 +60,14 @@ impl NodeView {
 /// the node.
 pub fn node_port_addrs(addrs: impl Iterator<Item = IpAddr>, ranges: &[IpNet]) -> BTreeSet<Addr> {
     let allowed = |ip: &IpAddr| {
-        let mut own = ranges.iter().filter(|range| range.addr().is_ipv4() == ip.is_ipv4()).peekable();
+        let mut own =
+            ranges.iter().filter(|range| range.addr().is_ipv4() == ip.is_ipv4()).peekable();
         own.peek().is_none() || own.any(|range| range.contains(ip))
     };
     addrs
-        .filter(|ip| !(ip.is_ipv6() && ip.is_loopback()) && !ip.is_multicast() && !is_link_local_v6(ip))
+        .filter(|ip| {
+            !(ip.is_ipv6() && ip.is_loopback()) && !ip.is_multicast() && !is_link_local_v6(ip)
+        })
         .filter(allowed)
         .map(Addr::from)
         .collect()

@@ -109,9 +109,12 @@ fn masquerade(link: &Link, v4: bool) -> Addr {
 /// the addresses of its best link.
 pub fn entries(links: &[Link], settings: &Settings) -> BTreeMap<u32, LinkValue> {
     let mut entries = BTreeMap::new();
-    let mut node = LinkValue { xdp: XdpState::NOT_AN_UPLINK, ..entry(&Link::default(), Role::None, settings) };
+    let mut node =
+        LinkValue { xdp: XdpState::NOT_AN_UPLINK, ..entry(&Link::default(), Role::None, settings) };
     let mut best_first: Vec<&Link> = links.iter().collect();
-    best_first.sort_by_key(|link| (!link.default_route, role(link, settings) != Role::Uplink, link.index));
+    best_first.sort_by_key(|link| {
+        (!link.default_route, role(link, settings) != Role::Uplink, link.index)
+    });
     for link in best_first {
         let value = entry(link, role(link, settings), settings);
         if node.masquerade_v4 == Addr::ANY {
@@ -154,7 +157,14 @@ mod tests {
             (net.addr(), net.prefix_len())
         };
         let addrs = addrs.iter().map(parse).collect();
-        Link { index: 7, name: "x0".into(), kind: kind.into(), ethernet: true, addrs, ..Link::default() }
+        Link {
+            index: 7,
+            name: "x0".into(),
+            kind: kind.into(),
+            ethernet: true,
+            addrs,
+            ..Link::default()
+        }
     }
 
     fn settings() -> Settings {

@@ -236,7 +236,10 @@ pub struct Node {
 impl Node {
     /// Label `topology.kubernetes.io/zone`, if it is not empty.
     pub fn zone(&self) -> Option<&str> {
-        self.labels.get("topology.kubernetes.io/zone").map(String::as_str).filter(|zone| !zone.is_empty())
+        self.labels
+            .get("topology.kubernetes.io/zone")
+            .map(String::as_str)
+            .filter(|zone| !zone.is_empty())
     }
 }
 

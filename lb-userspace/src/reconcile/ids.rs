@@ -64,7 +64,8 @@ impl Ranges {
     /// Takes over ranges (first slot, length) that are in use.
     fn adopt(used: impl Iterator<Item = (u32, u32)>) -> Self {
         let mut ranges = Self::default();
-        let blocks: BTreeMap<u32, u32> = used.map(|(base, len)| (base, len.next_power_of_two())).collect();
+        let blocks: BTreeMap<u32, u32> =
+            used.map(|(base, len)| (base, len.next_power_of_two())).collect();
         for (base, size) in blocks {
             ranges.free_up_to(base);
             ranges.end = ranges.end.max(base + size);
@@ -134,15 +135,23 @@ impl Ids {
             .backends
             .iter()
             .filter(|(_, value)| owned(value))
-            .map(|(id, value)| ((value.service, BackendKey { addr: value.addr, port: value.port }), *id))
+            .map(|(id, value)| {
+                ((value.service, BackendKey { addr: value.addr, port: value.port }), *id)
+            })
             .collect();
         let in_use = ranges_in_use(actual);
         Self {
             limits,
             service_numbers: Numbers::adopt(&services.values().copied().collect()),
             backend_numbers: Numbers::adopt(&actual.backends.keys().copied().collect()),
-            ranges: Ranges::adopt(in_use.values().map(|range| (range.base, range.slots.len() as u32))),
-            generations: actual.backends.iter().map(|(id, value)| (*id, value.generation)).collect(),
+            ranges: Ranges::adopt(
+                in_use.values().map(|range| (range.base, range.slots.len() as u32)),
+            ),
+            generations: actual
+                .backends
+                .iter()
+                .map(|(id, value)| (*id, value.generation))
+                .collect(),
             services,
             backends,
             in_use,
@@ -218,11 +227,21 @@ impl Ids {
 
     /// A range that holds `slots`: the one in use if nothing changed, else a fresh one. The old
     /// one is given back by the caller once nothing points to it ([`Ids::give_back`]).
-    pub fn range(&mut self, service: u32, local: bool, slots: Vec<u32>) -> Option<(Range, Option<Range>)> {
-        if let Some(range) = self.in_use.get(&(service, local)).filter(|range| range.slots == slots) {
+    pub fn range(
+        &mut self,
+        service: u32,
+        local: bool,
+        slots: Vec<u32>,
+    ) -> Option<(Range, Option<Range>)> {
+        if let Some(range) = self.in_use.get(&(service, local)).filter(|range| range.slots == slots)
+        {
             return Some((range.clone(), None));
         }
-        let base = if slots.is_empty() { 0 } else { self.ranges.take(slots.len() as u32, self.limits.slots)? };
+        let base = if slots.is_empty() {
+            0
+        } else {
+            self.ranges.take(slots.len() as u32, self.limits.slots)?
+        };
         let fresh = Range { base, slots };
         let old = self.in_use.insert((service, local), fresh.clone());
         Some((fresh, old))
@@ -244,7 +263,9 @@ impl Ids {
 
 /// The ranges that frontends point to, by service and set.
 fn ranges_in_use(actual: &Tables) -> BTreeMap<(u32, bool), Range> {
-    let choices = |frontend: &FrontendValue| [(frontend.service, frontend.inside), (frontend.service, frontend.outside)];
+    let choices = |frontend: &FrontendValue| {
+        [(frontend.service, frontend.inside), (frontend.service, frontend.outside)]
+    };
     let found = actual.frontends.values().flat_map(choices).filter(|(_, choice)| choice.len != 0);
     let ranges = found.filter_map(|(service, choice)| {
         let slots = actual.slots.get(&choice.base)?.clone();

@@ -65,8 +65,10 @@ impl Planner {
     /// Ends the adoption: all Services that exist have been planned once. What the tables still
     /// hold of others goes away.
     pub fn forget_unplanned(&mut self) -> Vec<Edit> {
-        let planned: BTreeSet<PortName> = self.parts.values().flat_map(|part| part.ports.clone()).collect();
-        let gone: Vec<PortName> = self.ids.services().filter(|name| !planned.contains(name)).cloned().collect();
+        let planned: BTreeSet<PortName> =
+            self.parts.values().flat_map(|part| part.ports.clone()).collect();
+        let gone: Vec<PortName> =
+            self.ids.services().filter(|name| !planned.contains(name)).cloned().collect();
         let mut wanted = Tables {
             frontends: self.held(),
             services: union(self.parts.values().map(|part| &part.tables.services)),
@@ -92,7 +94,9 @@ impl Planner {
 
     /// Every frontend with the claim that holds it.
     fn held(&self) -> BTreeMap<FrontendKey, FrontendValue> {
-        let first = |(key, ranks): (&FrontendKey, &BTreeMap<Rank, FrontendValue>)| Some((*key, *ranks.values().next()?));
+        let first = |(key, ranks): (&FrontendKey, &BTreeMap<Rank, FrontendValue>)| {
+            Some((*key, *ranks.values().next()?))
+        };
         self.claims.iter().filter_map(first).collect()
     }
 
@@ -165,7 +169,8 @@ impl Planner {
                 part.tables.backends.extend(tables.backends);
                 part.tables.slots.extend(tables.slots);
                 part.tables.frontends.extend(tables.frontends);
-                part.claims.extend(port.frontends.iter().map(|frontend| (frontend.key, rank.clone())));
+                part.claims
+                    .extend(port.frontends.iter().map(|frontend| (frontend.key, rank.clone())));
             }
             None => part.problems.push(self.full(&port.name)),
         }
@@ -201,7 +206,10 @@ impl Planner {
             let proto = proto(port.name.protocol);
             let BackendKey { addr, port } = *key;
             let flags = backend.flags;
-            tables.backends.insert(id, BackendValue { addr, port, proto, flags, service, generation, zero: [0; 4] });
+            tables.backends.insert(
+                id,
+                BackendValue { addr, port, proto, flags, service, generation, zero: [0; 4] },
+            );
         }
         let cluster = self.set(port, service, TrafficPolicy::Cluster, &ids, stale)?;
         let local = self.set(port, service, TrafficPolicy::Local, &ids, stale)?;
@@ -209,7 +217,9 @@ impl Planner {
             tables.slots.insert(range.base, range.slots.clone());
         }
         for frontend in &port.frontends {
-            tables.frontends.insert(frontend.key, value(port, service, frontend, [&cluster, &local]));
+            tables
+                .frontends
+                .insert(frontend.key, value(port, service, frontend, [&cluster, &local]));
         }
         Some((service, tables))
     }
@@ -223,7 +233,8 @@ impl Planner {
         ids: &BTreeMap<BackendKey, u32>,
         stale: &mut Vec<Range>,
     ) -> Option<Range> {
-        let wanted = port.frontends.iter().any(|f| f.inside.policy == policy || f.outside.policy == policy);
+        let wanted =
+            port.frontends.iter().any(|f| f.inside.policy == policy || f.outside.policy == policy);
         let keys = match policy {
             TrafficPolicy::Cluster => &port.cluster,
             TrafficPolicy::Local => &port.local,
@@ -266,7 +277,8 @@ impl Planner {
     /// Decides who holds a frontend.
     fn settle(&mut self, key: FrontendKey, wanted: &mut Tables) {
         let Some(ranks) = self.claims.get(&key) else { return };
-        let claimants: BTreeSet<&ObjectName> = ranks.keys().map(|(_, name)| &name.service).collect();
+        let claimants: BTreeSet<&ObjectName> =
+            ranks.keys().map(|(_, name)| &name.service).collect();
         if claimants.len() > 1 {
             self.contested.insert(key);
         } else {
@@ -299,7 +311,11 @@ impl Planner {
         let sentence = |service: &&ObjectName| Problem {
             subject: format!("Service {service}"),
             field: String::new(),
-            message: format!("{} already belongs to Service {}; it stays there", at(key), holder.service),
+            message: format!(
+                "{} already belongs to Service {}; it stays there",
+                at(key),
+                holder.service
+            ),
         };
         losers.iter().filter(|service| **service != &holder.service).map(sentence).collect()
     }
@@ -319,7 +335,12 @@ fn free_cell(value: &BackendValue, generation: u32) -> BackendValue {
     BackendValue { addr: Addr::ANY, port, proto, flags: 0, service: 0, generation, ..*value }
 }
 
-fn value(port: &PortPlan, service: u32, plan: &FrontendPlan, [cluster, local]: [&Range; 2]) -> FrontendValue {
+fn value(
+    port: &PortPlan,
+    service: u32,
+    plan: &FrontendPlan,
+    [cluster, local]: [&Range; 2],
+) -> FrontendValue {
     let choice = |side: Side| {
         let range = match side.policy {
             TrafficPolicy::Cluster => cluster,
@@ -345,17 +366,24 @@ fn slots(keys: &[BackendKey], ids: &BTreeMap<BackendKey, u32>, algorithm: Algori
         return ids;
     }
     // Named by address and port, so that every node builds the same table.
-    let named = |key: &BackendKey| Permutation::new(format!("{}:{}", key.addr, key.port).as_bytes(), maglev::TABLE_LEN as u32);
+    let named = |key: &BackendKey| {
+        Permutation::new(format!("{}:{}", key.addr, key.port).as_bytes(), maglev::TABLE_LEN as u32)
+    };
     let mut permutations: Vec<Permutation> = keys.iter().map(named).collect();
     let mut table = vec![0; maglev::TABLE_LEN];
     maglev::fill(&mut table, &mut permutations);
     table.into_iter().filter_map(|index| ids.get(index as usize).copied()).collect()
 }
 
-fn pick<'a, K: Ord + Copy + 'a, V: Clone>(from: &BTreeMap<K, V>, keys: impl Iterator<Item = &'a K>) -> BTreeMap<K, V> {
+fn pick<'a, K: Ord + Copy + 'a, V: Clone>(
+    from: &BTreeMap<K, V>,
+    keys: impl Iterator<Item = &'a K>,
+) -> BTreeMap<K, V> {
     keys.filter_map(|key| Some((*key, from.get(key)?.clone()))).collect()
 }
 
-fn union<'a, K: Ord + Copy + 'a, V: Clone + 'a>(maps: impl Iterator<Item = &'a BTreeMap<K, V>>) -> BTreeMap<K, V> {
+fn union<'a, K: Ord + Copy + 'a, V: Clone + 'a>(
+    maps: impl Iterator<Item = &'a BTreeMap<K, V>>,
+) -> BTreeMap<K, V> {
     maps.flatten().map(|(key, value)| (*key, value.clone())).collect()
 }

@@ -88,7 +88,9 @@ fn changed<K: Ord + Copy, V: PartialEq + Clone>(
 ) -> Vec<(K, Option<V>)> {
     let new = wanted.iter().filter(|(key, value)| actual.get(key) != Some(value));
     let gone = actual.keys().filter(|key| !wanted.contains_key(key));
-    new.map(|(key, value)| (*key, Some(value.clone()))).chain(gone.map(|key| (*key, None))).collect()
+    new.map(|(key, value)| (*key, Some(value.clone())))
+        .chain(gone.map(|key| (*key, None)))
+        .collect()
 }
 
 impl Tables {
@@ -100,7 +102,9 @@ impl Tables {
             Edit::Service(id, value) => set(&mut self.services, *id, *value),
             Edit::Frontend(key, value) => set(&mut self.frontends, *key, *value),
             Edit::NodeAddr(addr, on) => set(&mut self.node_addrs, *addr, on.then_some(1)),
-            Edit::Cidr(key, on) => set(&mut self.cidrs, (key.addr, key.prefix_len), on.then_some(1)),
+            Edit::Cidr(key, on) => {
+                set(&mut self.cidrs, (key.addr, key.prefix_len), on.then_some(1))
+            }
             Edit::Link(id, value) => set(&mut self.links, *id, *value),
         }
     }

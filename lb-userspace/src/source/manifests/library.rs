@@ -105,20 +105,17 @@ fn second(read: &Read, first: &Read) -> Problem {
 }
 
 fn shelve(read: &Read, objects: &mut Objects) {
-    let (name, subject) = (read.key.name.clone(), read.subject.clone());
-    match read.object.clone() {
-        Object::Service(object) => {
-            drop(objects.services.insert(name, Found { subject, object: *object }))
-        }
-        Object::Endpoints(object) => {
-            drop(objects.endpoints.insert(name, Found { subject, object: *object }))
-        }
-        Object::EndpointSlice(object) => {
-            drop(objects.slices.insert(name, Found { subject, object: *object }))
-        }
-        Object::Pod(object) => drop(objects.pods.insert(name, Found { subject, object: *object })),
-        Object::Node(object) => {
-            drop(objects.nodes.insert(name.name, Found { subject, object: *object }))
-        }
+    let name = read.key.name.clone();
+    match &read.object {
+        Object::Service(object) => objects.services.extend(found(name, read, object.as_ref())),
+        Object::Endpoints(object) => objects.endpoints.extend(found(name, read, object.as_ref())),
+        Object::EndpointSlice(object) => objects.slices.extend(found(name, read, object.as_ref())),
+        Object::Pod(object) => objects.pods.extend(found(name, read, object.as_ref())),
+        Object::Node(object) => objects.nodes.extend(found(name.name, read, object.as_ref())),
     }
+}
+
+/// One entry for `extend`.
+fn found<K, T: Clone>(name: K, read: &Read, object: &T) -> [(K, Found<T>); 1] {
+    [(name, Found { subject: read.subject.clone(), object: object.clone() })]
 }

@@ -61,7 +61,7 @@ impl Desk {
                 self.services.insert(name.name, format!("{:?}", service.kind));
             }
             Change::Service(name, None) => {
-                assert!(self.services.remove(&name.name).is_some(), "{name} was not there")
+                assert!(self.services.remove(&name.name).is_some(), "{name} was not there");
             }
             Change::Problems(problems) => self.problems = problems,
             Change::Synced => self.synced = true,
