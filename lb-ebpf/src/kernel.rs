@@ -56,15 +56,18 @@ pub(crate) struct Leaving<'a> {
     pub(crate) in_link: u32,
 }
 
+/// IPv6 addresses are copied by words of 8 bytes, which the stack takes aligned only.
+#[repr(align(8))]
+struct Aligned(FibParams);
+
 /// Looks up the route of a packet that is forwarded. `None`: there is none, or it is for the
 /// node itself.
 #[inline(always)]
 pub(crate) fn route(ctx: *mut c_void, packet: &Leaving<'_>) -> Option<Route> {
     const AF_INET: u8 = 2;
     const AF_INET6: u8 = 10;
-    /// Its IPv6 addresses are copied by words of 8 bytes, which the stack takes aligned only.
-    #[repr(align(8))]
-    struct Aligned(FibParams);
+    const SUCCESS: i64 = 0;
+    const NO_NEIGHBOUR: i64 = 7;
     // SAFETY: all-zero is a valid value of this struct of integers.
     let mut aligned: Aligned = unsafe { core::mem::zeroed() };
     let params = &mut aligned.0;
@@ -81,8 +84,6 @@ pub(crate) fn route(ctx: *mut c_void, packet: &Leaving<'_>) -> Option<Route> {
     // SAFETY: `params` is a valid struct of the length given.
     let result =
         unsafe { helpers::bpf_fib_lookup(ctx, &raw mut *params, size_of::<FibParams>() as i32, 0) };
-    const SUCCESS: i64 = 0;
-    const NO_NEIGHBOUR: i64 = 7;
     // Blackhole, unreachable, prohibit: nobody to send to. "Not forwarded" is the node itself.
     // "Forwarding disabled" means that this host is no router. Light-weight tunnels need the
     // host's stack. None of them can be finished here.

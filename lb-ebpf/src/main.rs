@@ -5,6 +5,12 @@
 //! map entries were compiled.
 #![no_std]
 #![no_main]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "lengths and offsets are far below 2^16, and helpers return small numbers as i64"
+)]
 #![expect(unstable_features, reason = "the BPF target has inline assembly on nightly only")]
 #![feature(asm_experimental_arch)]
 
@@ -12,6 +18,8 @@
 mod hook;
 /// Headers within bounds, for XDP and TC alike.
 mod packet;
+/// The address in a system call on a socket.
+mod socket;
 /// Packet to flow key.
 mod parse;
 /// Flow key to the translation that it already has.

@@ -106,22 +106,28 @@ impl Entry {
     /// Notes the time.
     #[inline(always)]
     pub(crate) fn set_seen(&self, jiffies: u32) {
-        // SAFETY: as in `value`; the field is aligned.
-        unsafe { (&raw mut (*self.0).seen).write_volatile(jiffies) };
+        // SAFETY: as in `value`.
+        let field = unsafe { &raw mut (*self.0).seen };
+        // SAFETY: the field is aligned.
+        unsafe { field.write_volatile(jiffies) };
     }
 
     /// What has been seen of the connection.
     #[inline(always)]
     pub(crate) fn progress(&self) -> Progress {
-        // SAFETY: as in `value`; the field is one byte.
-        unsafe { (&raw const (*self.0).progress).read_volatile() }
+        // SAFETY: as in `value`.
+        let field = unsafe { &raw const (*self.0).progress };
+        // SAFETY: the field is one byte.
+        unsafe { field.read_volatile() }
     }
 
     /// Notes what has been seen.
     #[inline(always)]
     pub(crate) fn set_progress(&self, progress: Progress) {
-        // SAFETY: as in `value`; the field is one byte.
-        unsafe { (&raw mut (*self.0).progress).write_volatile(progress) };
+        // SAFETY: as in `value`.
+        let field = unsafe { &raw mut (*self.0).progress };
+        // SAFETY: the field is one byte.
+        unsafe { field.write_volatile(progress) };
     }
 }
 
@@ -231,11 +237,10 @@ fn add(cell: *mut Traffic, bytes: u32) {
 /// Counts an opened flow.
 #[inline(always)]
 pub(crate) fn count_connection(service: u32, backend: u32) {
-    for cell in [SERVICE_STATS.get_ptr_mut(service), BACKEND_STATS.get_ptr_mut(backend)] {
-        if let Some(cell) = cell {
-            // SAFETY: as in `add`.
-            unsafe { (*cell).connections += 1 };
-        }
+    let cells = [SERVICE_STATS.get_ptr_mut(service), BACKEND_STATS.get_ptr_mut(backend)];
+    for cell in cells.into_iter().flatten() {
+        // SAFETY: as in `add`.
+        unsafe { (*cell).connections += 1 };
     }
 }
 

@@ -15,9 +15,9 @@ use lb_common::wire::ipv6::Ipv6;
 use lb_common::wire::tcp::Tcp;
 
 const HOP_LIMIT: u8 = 64;
-/// What an ICMPv4 error quotes: the IP header and 8 bytes (RFC 792).
+/// What an `ICMPv4` error quotes: the IP header and 8 bytes (RFC 792).
 const QUOTE_V4: usize = Ipv4::LEN + 8;
-/// What an ICMPv6 error quotes: the same, for a packet without extension headers.
+/// What an `ICMPv6` error quotes: the same, for a packet without extension headers.
 const QUOTE_V6: usize = Ipv6::LEN + 8;
 
 /// Turns a refused packet into its answer. `Err(None)`: nothing may be answered.
@@ -102,8 +102,8 @@ fn unreachable_v4<P: Packet>(packet: &mut P, seen: &Seen) -> Result<(), Option<R
 
 #[inline(never)]
 fn unreachable_v6<P: Packet>(packet: &mut P, seen: &Seen) -> Result<(), Option<Reason>> {
-    let quote = Quote(*packet.header::<[u8; QUOTE_V6]>(L3).ok_or(Reason::Rewrite)?);
     const LEN: usize = Icmp::LEN + QUOTE_V6;
+    let quote = Quote(*packet.header::<[u8; QUOTE_V6]>(L3).ok_or(Reason::Rewrite)?);
     let l4 = start(packet, seen, IpProto::ICMPV6, LEN)?;
     *packet.header_mut(l4 + Icmp::LEN).ok_or(Reason::Rewrite)? = quote.0;
     let kind = (Icmp::V6_UNREACHABLE, Icmp::V6_PORT);

@@ -19,3 +19,5 @@ pub mod bpf;
 pub mod config;
 /// The one loop that joins the stages.
 pub mod agent;
+/// What people type to look at a node.
+pub mod cli;

@@ -1,4 +1,4 @@
-//! Everything a person types: `cargo xtask setup`, `build`, `run`, `tidy`, `test`.
+//! Everything a person types: `cargo xtask setup`, `build`, `run`, `demo`, `bench`, `tidy`, `test`.
 //!
 //! One file per task, each an `Options` and a `run`. The crate is also a library, so that tests of
 //! other things build their networks with [`lab`]. It never depends on the crates that it builds:
@@ -22,6 +22,8 @@ pub mod run;
 pub mod lab;
 /// `cargo xtask demo`.
 pub mod demo;
+/// `cargo xtask bench`.
+pub mod bench;
 /// `cargo xtask tidy`.
 pub mod tidy;
 /// `cargo xtask test`.

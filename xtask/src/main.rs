@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-use xtask::{build, demo, lab, run, setup, test, tidy};
+use xtask::{bench, build, demo, lab, run, setup, test, tidy};
 
 /// Everything a person types to work on lb
 #[derive(Parser)]
@@ -23,6 +23,8 @@ enum Task {
     Run(run::Options),
     /// Build, and watch Services at work on a network of namespaces
     Demo(demo::Options),
+    /// Measure: cargo xtask bench datapath --json
+    Bench(bench::Options),
     /// Check that the source keeps its shape
     Tidy(tidy::Options),
     /// Run all that CI runs
@@ -48,6 +50,7 @@ fn start(task: Task) -> Result<()> {
         Task::Build(options) => build::run(&options),
         Task::Run(options) => run::run(&options),
         Task::Demo(options) => demo::run(&options),
+        Task::Bench(options) => bench::run(&options),
         Task::Tidy(options) => tidy::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Lab(options) => lab::cli::run(&options),

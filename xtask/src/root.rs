@@ -49,6 +49,17 @@ pub fn prefix() -> Result<Vec<OsString>> {
     Ok(vec![sudo.into(), "-E".into(), "env".into(), path])
 }
 
+/// Arguments of cargo that make it run what it built as root; none for root.
+pub fn runner() -> Result<Vec<String>> {
+    let utf8 = |word: OsString| word.into_string().ok().context("PATH is not UTF-8");
+    let words: Vec<String> = prefix()?.into_iter().map(utf8).collect::<Result<_>>()?;
+    if words.is_empty() {
+        return Ok(Vec::new());
+    }
+    let words = serde_json::to_string(&words).context("quoting sudo")?;
+    Ok(vec!["--config".into(), format!("target.'cfg(unix)'.runner={words}")])
+}
+
 /// Starts this task again as root, in place of this process, so that Ctrl-C reaches it alone.
 fn rerun() -> Result<()> {
     let mut again = command(workspace::own_program()?)?;

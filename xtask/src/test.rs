@@ -7,7 +7,7 @@
 use crate::step::{mark, seconds, show, step};
 use crate::toolchain::{CARGO_DENY, NIGHTLY};
 use crate::{root, setup, tidy, workspace};
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -111,15 +111,6 @@ fn build() -> Result<()> {
 fn tests(arguments: &[String]) -> Result<()> {
     let mut test = workspace::cargo();
     test.args(["test", "--no-fail-fast"]);
-    let prefix = root::prefix()?;
-    if !prefix.is_empty() {
-        let words = serde_json::to_string(&strings(prefix)?).context("quoting sudo")?;
-        test.args(["--config", &format!("target.'cfg(unix)'.runner={words}")]);
-    }
+    test.args(root::runner()?);
     show(test.args(arguments))
-}
-
-fn strings(words: Vec<std::ffi::OsString>) -> Result<Vec<String>> {
-    let utf8 = |word: std::ffi::OsString| word.into_string().ok().context("PATH is not UTF-8");
-    words.into_iter().map(utf8).collect()
 }

@@ -6,7 +6,12 @@
 //! cost of the same with an empty program under test is taken off by the reader.
 #![no_std]
 #![no_main]
-#![expect(unsafe_code, reason = "a bench harness: packet and map memory, checked where it is touched")]
+#![expect(
+    unsafe_code,
+    clippy::multiple_unsafe_ops_per_block,
+    clippy::cast_possible_truncation,
+    reason = "a bench harness: packet and map memory, checked where it is touched"
+)]
 
 use aya_ebpf::bindings::{TC_ACT_PIPE, xdp_action};
 use aya_ebpf::macros::{classifier, map, xdp};
@@ -92,7 +97,7 @@ fn restore(start: usize, end: usize) -> Option<()> {
 pub(crate) fn bench_xdp(ctx: XdpContext) -> u32 {
     if restore(ctx.data(), ctx.data_end()).is_some() {
         // SAFETY: the runner has put a program of this type there.
-        let _ = unsafe { XDP_UNDER_TEST.tail_call(&ctx, 0) };
+        unsafe { XDP_UNDER_TEST.tail_call(&ctx, 0) };
     }
     xdp_action::XDP_ABORTED
 }
@@ -102,7 +107,7 @@ pub(crate) fn bench_xdp(ctx: XdpContext) -> u32 {
 pub(crate) fn bench_tc(ctx: TcContext) -> i32 {
     if restore(ctx.data(), ctx.data_end()).is_some() {
         // SAFETY: as in `bench_xdp`.
-        let _ = unsafe { TC_UNDER_TEST.tail_call(&ctx, 0) };
+        unsafe { TC_UNDER_TEST.tail_call(&ctx, 0) };
     }
     -1
 }

@@ -21,15 +21,13 @@ use lb_common::verdict::Reason;
 /// The flow of a packet that came in: the one it has, or a new one.
 #[inline(always)]
 fn flow<P: Packet>(packet: &P, seen: &Seen) -> Result<Entry, Stop> {
-    match conntrack::existing(seen, packet.link()) {
-        Some(entry) => Ok(entry),
-        None => {
-            let mut ends = Ends::default();
-            find_ends(seen, packet.link(), &mut ends)?;
-            nat::open(packet, seen, &ends)?;
-            maps::flow(&seen.key).ok_or(Stop::Because(Reason::FlowTable))
-        }
+    if let Some(entry) = conntrack::existing(seen, packet.link()) {
+        return Ok(entry);
     }
+    let mut ends = Ends::default();
+    find_ends(seen, packet.link(), &mut ends)?;
+    nat::open(packet, seen, &ends)?;
+    maps::flow(&seen.key).ok_or(Stop::Because(Reason::FlowTable))
 }
 
 /// Finds who asks and who answers.

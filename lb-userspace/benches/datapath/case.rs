@@ -18,7 +18,9 @@ pub(crate) enum Hook {
 /// What the packets of a case are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    TcpExisting { v6: bool },
+    TcpExisting {
+        v6: bool,
+    },
     UdpExisting,
     /// Every packet opens a connection; the flow table is full.
     TcpNew,
@@ -40,7 +42,8 @@ const LINK: u32 = 1;
 
 impl Case {
     pub(crate) fn all() -> Vec<Self> {
-        let existing = [Kind::TcpExisting { v6: false }, Kind::TcpExisting { v6: true }, Kind::UdpExisting];
+        let existing =
+            [Kind::TcpExisting { v6: false }, Kind::TcpExisting { v6: true }, Kind::UdpExisting];
         let mut cases = Vec::new();
         for hook in [Hook::Xdp, Hook::Tc] {
             for kind in existing {
@@ -110,15 +113,18 @@ impl Case {
         let vip = if self.v6() { IpAddr::V6(vip_v6()) } else { IpAddr::from([10, 96, 0, 1]) };
         let key = FrontendKey::of(vip.into(), Port::new(80), proto);
         let choice = Choice { base: 0, len: 3, flags: 0 };
-        edits.push(Edit::Frontend(key, Some(FrontendValue {
-            service: SERVICE,
-            affinity: 0,
-            affinity_timeout_s: 0,
-            inside: choice,
-            outside: choice,
-            kind: FrontendValue::CLUSTER_IP,
-            zero: [0; 3],
-        })));
+        edits.push(Edit::Frontend(
+            key,
+            Some(FrontendValue {
+                service: SERVICE,
+                affinity: 0,
+                affinity_timeout_s: 0,
+                inside: choice,
+                outside: choice,
+                kind: FrontendValue::CLUSTER_IP,
+                zero: [0; 3],
+            }),
+        ));
         edits
     }
 }

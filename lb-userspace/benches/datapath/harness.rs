@@ -47,16 +47,20 @@ struct Target<'a> {
 
 impl Harness {
     pub(crate) fn load() -> Result<Self> {
-        let mut ebpf = EbpfLoader::new().verifier_log_level(VerifierLogLevel::DEBUG).load(OBJECT)?;
+        let mut ebpf =
+            EbpfLoader::new().verifier_log_level(VerifierLogLevel::DEBUG).load(OBJECT)?;
         for name in ["bench_xdp", "bench_empty_xdp", "bench_lru_xdp"] {
-            let program: &mut Xdp = ebpf.program_mut(name).context("no such program")?.try_into()?;
+            let program: &mut Xdp =
+                ebpf.program_mut(name).context("no such program")?.try_into()?;
             program.load().with_context(|| format!("loading {name}"))?;
         }
         for name in ["bench_tc", "bench_empty_tc"] {
-            let program: &mut SchedClassifier = ebpf.program_mut(name).context("no such program")?.try_into()?;
+            let program: &mut SchedClassifier =
+                ebpf.program_mut(name).context("no such program")?.try_into()?;
             program.load().with_context(|| format!("loading {name}"))?;
         }
-        let mut lru: HashMap<_, [u32; 4], [u64; 4]> = ebpf.take_map("LRU").context("no map")?.try_into()?;
+        let mut lru: HashMap<_, [u32; 4], [u64; 4]> =
+            ebpf.take_map("LRU").context("no map")?.try_into()?;
         lru.insert([1, 2, 3, 4], [1; 4], 0)?;
         // The map keeps its one entry as long as it is referenced by the loaded program.
         let template = ebpf.take_map("TEMPLATE").context("no map")?.try_into()?;
@@ -100,8 +104,10 @@ impl Harness {
         let packet = case.packet();
         let mut words = [0; WORDS];
         bytemuck::cast_slice_mut(&mut words).copy_from_slice(&packet[..WORDS * 8]);
-        let (src_offset, port_offset) = if case.v6() { (IPV6_SRC_LOW, IPV6_L4) } else { (IPV4_SRC, IPV4_L4) };
-        let template = Template { words, flow_mask: case.tuples() - 1, src_offset, port_offset, zero: 0 };
+        let (src_offset, port_offset) =
+            if case.v6() { (IPV6_SRC_LOW, IPV6_L4) } else { (IPV4_SRC, IPV4_L4) };
+        let template =
+            Template { words, flow_mask: case.tuples() - 1, src_offset, port_offset, zero: 0 };
         self.template.set(0, Raw(template), 0)?;
         Ok(())
     }
@@ -124,7 +130,11 @@ impl Harness {
         };
         slot.set(0, target.program, 0).context("putting the program under test in place")?;
         let frame = [0; 128];
-        let options = || TestRunOptions { data_in: Some(&frame), repeat: target.repeat, ..TestRunOptions::new() };
+        let options = || TestRunOptions {
+            data_in: Some(&frame),
+            repeat: target.repeat,
+            ..TestRunOptions::new()
+        };
         let result = match target.hook {
             Hook::Xdp => self.xdp()?.test_run(options()),
             Hook::Tc => self.tc()?.test_run(options()),
@@ -155,11 +165,21 @@ fn check(case: &Case, maps: &Maps) -> Result<()> {
     let traffic = maps.service_traffic(1)?;
     let flows = maps.flows()?.len();
     match case.kind {
-        Kind::NotOurs => ensure!(traffic.packets == 0 && flows == 0, "packets of others were translated"),
-        Kind::TcpNew => ensure!(traffic.connections > 9_000_000, "only {} connections were opened", traffic.connections),
+        Kind::NotOurs => {
+            ensure!(traffic.packets == 0 && flows == 0, "packets of others were translated")
+        }
+        Kind::TcpNew => ensure!(
+            traffic.connections > 9_000_000,
+            "only {} connections were opened",
+            traffic.connections
+        ),
         Kind::TcpExisting { .. } | Kind::UdpExisting => {
             let opened = traffic.connections;
-            ensure!(opened == u64::from(case.flows), "{opened} connections were opened for {} flows", case.flows);
+            ensure!(
+                opened == u64::from(case.flows),
+                "{opened} connections were opened for {} flows",
+                case.flows
+            );
             ensure!(flows == case.flows as usize * 2, "{flows} halves for {} flows", case.flows);
         }
     }

@@ -77,6 +77,9 @@ fn print(report: &Report) {
     println!("{:<18} {:>8} {:>10} {:>8} {:>9}", "CASE", "FLOWS", "MEDIAN NS", "MIN NS", "LRU HITS");
     for row in &report.cases {
         let hits = row.net_ns_median / report.lru_hit_ns;
-        println!("{:<18} {:>8} {:>10.1} {:>8.1} {:>9.1}", row.name, row.flows, row.net_ns_median, row.net_ns_min, hits);
+        println!(
+            "{:<18} {:>8} {:>10.1} {:>8.1} {:>9.1}",
+            row.name, row.flows, row.net_ns_median, row.net_ns_min, hits
+        );
     }
 }

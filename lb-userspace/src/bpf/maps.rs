@@ -7,7 +7,7 @@ use crate::reconcile::{Edit, Tables};
 use anyhow::{Context as _, Result, anyhow};
 use aya::Ebpf;
 use aya::maps::lpm_trie::Key;
-use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray};
+use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, MapInfo, PerCpuArray};
 use lb_common::flow::FlowKey;
 use lb_common::layout::affinity::{AffinityKey, AffinityValue};
 use lb_common::layout::backend::BackendValue;
@@ -185,6 +185,30 @@ impl Maps {
         entries_that_stay(self.sockets.iter())
     }
 
+    /// How many entries `CONNTRACK` has.
+    ///
+    /// # Errors
+    /// The kernel refused a read.
+    pub fn flow_count(&self) -> Result<usize> {
+        count(self.conntrack.keys())
+    }
+
+    /// How many entries `AFFINITY` has.
+    ///
+    /// # Errors
+    /// The kernel refused a read.
+    pub fn affinity_count(&self) -> Result<usize> {
+        count(self.affinity.keys())
+    }
+
+    /// How many entries `SOCKETS` has.
+    ///
+    /// # Errors
+    /// The kernel refused a read.
+    pub fn socket_count(&self) -> Result<usize> {
+        count(self.sockets.keys())
+    }
+
     /// `CLOCK`; all zero if no agent has set it.
     ///
     /// # Errors
@@ -280,6 +304,28 @@ impl Maps {
     pub fn put_flow(&mut self, key: FlowKey, value: FlowValue) -> Result<()> {
         self.conntrack.insert(Raw(key), Raw(value), 0).context("writing map CONNTRACK")
     }
+}
+
+/// How many entries the maps that are pinned in `folder` can hold, by name.
+///
+/// # Errors
+/// A map is missing, or may not be read.
+pub fn capacities(folder: &Path) -> Result<BTreeMap<&'static str, u32>> {
+    let capacity = |name: &'static str| {
+        let info = MapInfo::from_pin(folder.join(name))
+            .with_context(|| format!("asking for the size of map {name}"))?;
+        Ok((name, info.max_entries()))
+    };
+    name::ALL.into_iter().map(capacity).collect()
+}
+
+fn count<K>(keys: impl Iterator<Item = Result<K, MapError>>) -> Result<usize> {
+    let mut count = 0;
+    for key in keys {
+        key?;
+        count += 1;
+    }
+    Ok(count)
 }
 
 fn trie_key(key: &CidrKey) -> Key<[u8; 16]> {

@@ -66,6 +66,13 @@ impl Kubia {
         Ok(Self { client, node, pods, shell, external, lab })
     }
 
+    /// Adds a pod to the node, as a kubelet would; its link is called `veth-NAME`.
+    pub fn pod(&self, name: &str, number: u8) -> Result<Host> {
+        let pod = pod(&self.lab, &self.node, name, number)?;
+        self.node.attach("br0", &format!("veth-{name}"))?;
+        Ok(pod)
+    }
+
     /// Starts the servers of all pods and external hosts; they answer with their host's name.
     pub fn serve(&self) -> Result<Vec<Process>> {
         let pods = self.pods.iter().map(serve_pod);

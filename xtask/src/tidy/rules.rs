@@ -29,11 +29,13 @@ const PURE: [&str; 3] = ["model", "compile", "reconcile"];
 const IMPURE: [&str; 4] = ["tokio", "aya", "async", "await"];
 
 /// The only files with `unsafe`.
-const UNSAFE: [&str; 5] = [
+const UNSAFE: [&str; 7] = [
     "lb-ebpf/src/packet.rs",
+    "lb-ebpf/src/socket.rs",
     "lb-ebpf/src/maps.rs",
     "lb-ebpf/src/kernel.rs",
     "lb-ebpf/src/main.rs",
+    "lb-ebpf/src/bench/main.rs",
     "lb-userspace/src/bpf/raw.rs",
 ];
 

@@ -1,6 +1,9 @@
 //! `xtask lab hold`: long connections that ask again and again, and whether they live.
+//!
+//! A TCP connection that fails is over. A UDP socket goes on: what it counts as lost are answers.
 
-use super::{READY, http, print, runtime};
+use super::datagram::Conversation;
+use super::{Info, READY, http, print, runtime};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -28,15 +31,33 @@ pub struct Options {
     /// Milliseconds that one answer may take before the connection counts as lost
     #[arg(long, default_value_t = 5000)]
     pub timeout_ms: u64,
+    /// UDP from connected sockets
+    #[arg(long)]
+    pub udp: bool,
+    /// UDP from sockets that are not connected
+    #[arg(long)]
+    pub datagram: bool,
     /// Stop after so many seconds; default: when standard input is closed
     #[arg(long)]
     pub seconds: Option<u64>,
+    /// Stop each after so many answers, whenever that is
+    #[arg(long)]
+    pub rounds: Option<u32>,
 }
 
 impl Options {
     /// 200 connections that ask every 20 ms until told to stop.
     pub fn to(to: SocketAddr) -> Self {
-        Self { to, connections: 200, pause_ms: 20, timeout_ms: 5000, seconds: None }
+        Self {
+            to,
+            connections: 200,
+            pause_ms: 20,
+            timeout_ms: 5000,
+            udp: false,
+            datagram: false,
+            seconds: None,
+            rounds: None,
+        }
     }
 
     /// How many connections.
@@ -46,14 +67,17 @@ impl Options {
     }
 
     pub(super) fn arguments(&self) -> Vec<String> {
-        let Self { to, connections, pause_ms, timeout_ms, seconds } = self;
+        let Self { to, connections, pause_ms, timeout_ms, .. } = self;
         let mut arguments = vec![
             format!("--to={to}"),
             format!("--connections={connections}"),
             format!("--pause-ms={pause_ms}"),
             format!("--timeout-ms={timeout_ms}"),
         ];
-        arguments.extend(seconds.map(|seconds| format!("--seconds={seconds}")));
+        arguments.extend(self.udp.then(|| "--udp".to_owned()));
+        arguments.extend(self.datagram.then(|| "--datagram".to_owned()));
+        arguments.extend(self.seconds.map(|seconds| format!("--seconds={seconds}")));
+        arguments.extend(self.rounds.map(|rounds| format!("--rounds={rounds}")));
         arguments
     }
 }
@@ -65,7 +89,7 @@ pub struct Report {
     pub opened: BTreeMap<String, u32>,
     /// Connections that did not, by kind of failure.
     pub refused: BTreeMap<String, u32>,
-    /// Opened connections that broke later, by kind of failure.
+    /// Opened connections that broke later, or UDP answers that did not come, by kind of failure.
     pub lost: BTreeMap<String, u32>,
     /// Answers that came from another server than the connection's first.
     pub moved: u32,
@@ -87,7 +111,7 @@ impl Report {
             Ok(name) => *self.opened.entry(name).or_default() += 1,
             Err(error) => *self.refused.entry(kind(error)).or_default() += 1,
         }
-        if let Some(error) = line.lost {
+        for error in line.lost {
             *self.lost.entry(kind(error)).or_default() += 1;
         }
         self.moved += line.moved;
@@ -100,7 +124,7 @@ impl Report {
 /// One connection's fate.
 struct Line {
     name: io::Result<String>,
-    lost: Option<io::Error>,
+    lost: Vec<io::Error>,
     moved: u32,
     answers: u32,
     slowest: Duration,
@@ -109,7 +133,14 @@ struct Line {
 impl Line {
     fn new(name: io::Result<String>) -> Self {
         let answers = u32::from(name.is_ok());
-        Self { name, lost: None, moved: 0, answers, slowest: Duration::ZERO }
+        Self { name, lost: Vec::new(), moved: 0, answers, slowest: Duration::ZERO }
+    }
+
+    /// Adds an answer of a connection that was opened to `name`.
+    fn add(&mut self, info: &Info, name: &str, elapsed: Duration) {
+        self.answers += 1;
+        self.moved += u32::from(info.name != name);
+        self.slowest = self.slowest.max(elapsed);
     }
 }
 
@@ -129,7 +160,7 @@ async fn all(options: &Options) -> Result<Report> {
     drop(open);
     opened.recv().await;
     println!("{READY}");
-    stop_later(options.seconds, stop);
+    stop_later(options, stop);
     let mut report = Report::default();
     while let Some(line) = lines.join_next().await {
         report.add(line.context("waiting for a connection")?);
@@ -137,12 +168,15 @@ async fn all(options: &Options) -> Result<Report> {
     Ok(report)
 }
 
-fn stop_later(seconds: Option<u64>, stop: watch::Sender<bool>) {
+fn stop_later(options: &Options, stop: watch::Sender<bool>) {
+    let Options { seconds, rounds, .. } = *options;
     thread::spawn(move || {
-        match seconds {
-            Some(seconds) => thread::sleep(Duration::from_secs(seconds)),
+        match (seconds, rounds) {
+            (Some(seconds), _) => thread::sleep(Duration::from_secs(seconds)),
+            // They stop by themselves.
+            (None, Some(_)) => return,
             // Read to its end; what is in it does not matter, nor does an error.
-            None => drop(io::copy(&mut io::stdin(), &mut io::sink())),
+            (None, None) => drop(io::copy(&mut io::stdin(), &mut io::sink())),
         }
         stop.send_replace(true);
     });
@@ -154,31 +188,56 @@ async fn line(
     open: tokio::sync::mpsc::Sender<()>,
 ) -> Line {
     let patience = Duration::from_millis(options.timeout_ms);
-    let first = timeout(patience, open_one(options.to)).await;
+    let first = timeout(patience, open(&options)).await;
     drop(open);
     let (mut connection, name) = match first.unwrap_or_else(|late| Err(late.into())) {
         Ok(opened) => opened,
         Err(error) => return Line::new(Err(error)),
     };
     let mut line = Line::new(Ok(name.clone()));
-    while !*stopped.borrow() {
+    let is_done = |line: &Line| options.rounds.is_some_and(|rounds| line.answers >= rounds);
+    while !*stopped.borrow() && !is_done(&line) {
         sleep(Duration::from_millis(options.pause_ms)).await;
         let asked = Instant::now();
         match timeout(patience, connection.info()).await.unwrap_or_else(|late| Err(late.into())) {
-            Ok(info) => line.moved += u32::from(info.name != name),
+            Ok(info) => line.add(&info, &name, asked.elapsed()),
             Err(error) => {
-                line.lost = Some(error);
-                break;
+                line.lost.push(error);
+                if connection.is_over() {
+                    break;
+                }
             }
         }
-        line.answers += 1;
-        line.slowest = line.slowest.max(asked.elapsed());
     }
     line
 }
 
-async fn open_one(to: SocketAddr) -> io::Result<(http::Connection, String)> {
-    let mut connection = http::Connection::new(TcpStream::connect(to).await?);
+/// What is kept talking.
+enum Connection {
+    Tcp(http::Connection),
+    Udp(Conversation),
+}
+
+impl Connection {
+    async fn info(&mut self) -> io::Result<Info> {
+        match self {
+            Self::Tcp(connection) => connection.info().await,
+            Self::Udp(conversation) => conversation.ask(b"who").await,
+        }
+    }
+
+    /// Whether nothing can come after a failure.
+    fn is_over(&self) -> bool {
+        matches!(self, Self::Tcp(_))
+    }
+}
+
+async fn open(options: &Options) -> io::Result<(Connection, String)> {
+    let mut connection = if options.udp || options.datagram {
+        Connection::Udp(Conversation::open(options.to, None, options.udp).await?)
+    } else {
+        Connection::Tcp(http::Connection::new(TcpStream::connect(options.to).await?))
+    };
     let name = connection.info().await?.name;
     Ok((connection, name))
 }

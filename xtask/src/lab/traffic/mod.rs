@@ -7,6 +7,8 @@
 mod http;
 /// Bytes that tell their own place.
 mod pattern;
+/// UDP sockets that ask.
+mod datagram;
 /// A server of all kinds.
 pub mod serve;
 /// Many short connections.

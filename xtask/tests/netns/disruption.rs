@@ -1,0 +1,73 @@
+//! The agent goes and comes back under load: nobody notices.
+
+use crate::expect::answer;
+use crate::expect::http;
+use crate::patience::eventually;
+use crate::stage::{HTTP, NODE_HTTP, PODS, Stage, node_ports, vips};
+use xtask::lab::traffic::Held;
+use xtask::lab::traffic::hold::Options;
+
+#[test]
+fn connections_old_and_new_work_whatever_happens_to_the_agent() {
+    let mut stage = Stage::new();
+    let held = hold(&stage);
+    for _ in 0..3 {
+        stage.kill();
+        new_connections_work(&stage);
+        // The next agent may be another build: it takes over what it finds in the same way.
+        stage.start();
+        new_connections_work(&stage);
+    }
+    stage.stop();
+    new_connections_work(&stage);
+    stage.start();
+    for held in held {
+        is_whole(held);
+    }
+}
+
+#[test]
+fn an_agent_that_starts_again_catches_up_with_what_it_missed() {
+    let mut stage = Stage::new();
+    stage.stop();
+    stage.remove("pod-kubia-2.yaml");
+    stage.write("late.yaml", include_str!("manifests/late.yaml"));
+    stage.start();
+    for client in stage.clients() {
+        answer(client, &http(vips(HTTP)[0], 40), &["kubia-1", "kubia-3"]);
+        answer(client, &http("10.96.0.21:80".parse().unwrap(), 40), &["kubia-1", "kubia-3"]);
+    }
+    stage.stop();
+    stage.remove("late.yaml");
+    stage.start();
+    eventually("a Service that was removed meanwhile is gone", || {
+        let late = "10.96.0.21:80".parse().unwrap();
+        stage.network.shell.connect(&http(late, 1)).unwrap().replies.is_empty()
+    });
+}
+
+/// 200 connections by each way in, a third each of pods, the node and outsiders.
+fn hold(stage: &Stage) -> Vec<Held> {
+    let [shell, node, client] = stage.clients();
+    let [cluster4, cluster6] = vips(HTTP);
+    let [port4, port6] = node_ports(NODE_HTTP);
+    let all = [(shell, cluster4), (shell, cluster6), (node, cluster4), (node, cluster6)];
+    let all = all.into_iter().chain([(client, port4), (client, port6)]);
+    all.map(|(from, to)| from.hold(&Options::to(to).connections(34)).unwrap()).collect()
+}
+
+fn new_connections_work(stage: &Stage) {
+    for client in stage.clients() {
+        for to in [vips(HTTP), node_ports(NODE_HTTP)].concat() {
+            answer(client, &http(to, 50), &PODS);
+        }
+    }
+}
+
+fn is_whole(held: Held) {
+    let report = held.finish().unwrap();
+    assert!(report.is_whole(), "{report:?}");
+    assert_eq!(report.opened.values().sum::<u32>(), 34, "{report:?}");
+    // Each was asked again and again, not merely left open.
+    assert!(report.answers > 34 * 10, "{report:?}");
+}

@@ -1,0 +1,46 @@
+//! The real agent on a node made of namespaces, with real clients: what an operator would see.
+//!
+//! Each test makes a lab of its own and makes all its claims about one subject there, because a
+//! lab costs more than a claim. Needs root and the programs that `cargo build` makes.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
+
+/// Waiting for what must come true.
+mod patience;
+/// An agent on a node, and the manifests that it reads.
+mod deployment;
+/// The kubia network with an agent.
+mod stage;
+/// Pods on links of their own, without a bridge.
+mod routed;
+/// What is expected of reports.
+mod expect;
+
+/// Every pod gets its share.
+mod spread;
+/// Every byte arrives.
+mod bulk;
+/// Nobody notices that the agent goes.
+mod disruption;
+/// Pods and Services come and go.
+mod changes;
+/// Whose address a server sees.
+mod addresses;
+/// Processes of the node.
+mod sockets;
+/// Clients that come back.
+mod affinity;
+/// Links come and go.
+mod links;
+/// The clsact qdisc.
+mod clsact;
+/// XDP on an uplink.
+mod xdp;
+/// How the agent speaks when it cannot start.
+mod refusal;
+/// What the agent does with manifests that are wrong.
+mod manifests;
+/// What `lb-agent cleanup` leaves.
+mod cleanup;
+/// `xtask demo`.
+mod demo;
