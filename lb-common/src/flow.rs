@@ -44,6 +44,7 @@ pub struct FlowKey {
 impl FlowKey {
     /// The key of the packets that answer this one, seen at `edge`.
     #[inline(always)]
+    #[must_use]
     pub const fn reply(&self, edge: Edge) -> Self {
         Self {
             src: self.dst,

@@ -104,8 +104,10 @@ impl Packet for XdpFrame {
 
     #[inline(always)]
     fn len(&self) -> u32 {
-        // Opaque, lest the compiler mixes the subtraction of pointers with other arithmetic.
-        opaque(self.end() - self.start()) as u32
+        // A jumbo frame lies in several buffers, and only the first is directly readable.
+        // SAFETY: the kernel's context is valid while the program runs.
+        let len = unsafe { helpers::bpf_xdp_get_buff_len(self.0) };
+        len as u32
     }
 
     #[inline(always)]

@@ -37,6 +37,8 @@ pub(crate) struct Seen {
     pub(crate) v6: bool,
     /// Offset of the transport header in the frame, in bytes.
     pub(crate) l4: usize,
+    /// Bytes of the packet from there on; padding of the frame may follow.
+    pub(crate) l4_len: u32,
     /// Control bits of a TCP header; 0 otherwise.
     pub(crate) tcp_flags: u8,
 }
@@ -46,7 +48,7 @@ impl Seen {
     #[inline(always)]
     pub(crate) fn at(edge: Edge) -> Self {
         let key = FlowKey { edge, ..bytemuck::Zeroable::zeroed() };
-        Self { key, v6: false, l4: 0, tcp_flags: 0 }
+        Self { key, v6: false, l4: 0, l4_len: 0, tcp_flags: 0 }
     }
 
     /// Whether it opens a TCP connection.
@@ -95,7 +97,7 @@ pub(crate) fn parse<P: Packet>(packet: &mut P, seen: &mut Seen) -> Result<(), St
         _ => return Err(Stop::NotOurs),
     }
     seen.key.proto = transport.proto;
-    seen.l4 = transport.l4;
+    (seen.l4, seen.l4_len) = (transport.l4, transport.len);
     Ok(())
 }
 

@@ -40,9 +40,8 @@ fn reset<P: Packet>(packet: &mut P, seen: &Seen) -> Result<(), Option<Reason>> {
     if seen.tcp_flags & Tcp::RST != 0 {
         return Err(None);
     }
-    let len = packet.len();
     let tcp = packet.header::<Tcp>(seen.l4).ok_or(Reason::Rewrite)?;
-    let payload = len.wrapping_sub((seen.l4 + tcp.header_len()) as u32);
+    let payload = seen.l4_len.wrapping_sub(tcp.header_len() as u32);
     let answer = Answer::to(tcp, seen.tcp_flags, payload);
     let l4 = start(packet, seen, IpProto::TCP, Tcp::LEN)?;
     *packet.header_mut(l4).ok_or(Reason::Rewrite)? = Tcp {

@@ -23,6 +23,7 @@ impl Progress {
 
     /// What TCP control bits `flags`, sent by the backend if `reply`, add to it.
     #[inline(always)]
+    #[must_use]
     pub const fn after_tcp(self, flags: u8, reply: bool) -> Self {
         let mut bits = self.0;
         if reply {

@@ -128,7 +128,7 @@ impl IpProto {
     pub const TCP: Self = Self(6);
     /// UDP (RFC 768).
     pub const UDP: Self = Self(17);
-    /// ICMPv6 (RFC 4443).
+    /// `ICMPv6` (RFC 4443).
     pub const ICMPV6: Self = Self(58);
     /// SCTP (RFC 9260).
     pub const SCTP: Self = Self(132);

@@ -19,7 +19,7 @@ impl Eth {
     pub const LEN: usize = 14;
 }
 
-/// An EtherType (IANA "IEEE 802 Numbers"), network order.
+/// An `EtherType` (IANA "IEEE 802 Numbers"), network order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(transparent)]
 pub struct EtherType(pub [u8; 2]);

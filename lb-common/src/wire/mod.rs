@@ -18,7 +18,7 @@ pub mod ipv6;
 pub mod tcp;
 /// UDP (RFC 768).
 pub mod udp;
-/// ICMP (RFC 792) and ICMPv6 (RFC 4443).
+/// ICMP (RFC 792) and `ICMPv6` (RFC 4443).
 pub mod icmp;
 
 pub use addr::{Addr, IpProto, Port, Ports};

@@ -12,7 +12,7 @@ mod cgroup;
 use crate::maps::{self, Entry};
 use crate::nat::Ends;
 use crate::packet::Packet;
-use crate::parse::{Seen, Stop};
+use crate::parse::{L3, Seen, Stop};
 use crate::{conntrack, lookup, nat, refuse, select};
 use lb_common::algo::hash;
 use lb_common::layout::frontend::Choice;
@@ -50,9 +50,9 @@ fn find_ends(seen: &Seen, link: u32, ends: &mut Ends) -> Result<(), Stop> {
 
 /// Counts a translated packet.
 #[inline(always)]
-fn count<P: Packet>(packet: &P, entry: &Entry) {
+fn count(seen: &Seen, entry: &Entry) {
     let value = entry.value();
-    let bytes = packet.len().saturating_sub(crate::parse::L3 as u32);
+    let bytes = (seen.l4 - L3) as u32 + seen.l4_len;
     maps::count(value.service, value.backend, bytes);
 }
 

@@ -26,6 +26,6 @@ fn egress(packet: &mut TcFrame) -> Result<Verdict, Stop> {
     parse(packet, &mut seen)?;
     let entry = conntrack::existing(&seen, packet.link()).ok_or(Stop::NotOurs)?;
     rewrite(packet, &seen, entry.value(), false)?;
-    count(packet, &entry);
+    count(&seen, &entry);
     Ok(Verdict::Stack)
 }

@@ -32,6 +32,6 @@ fn ingress(packet: &mut TcFrame) -> Result<Verdict, Stop> {
     let value = entry.value();
     let verdict = forward::by_tc(packet, value)?;
     rewrite(packet, &seen, value, forward::leaves_here(value))?;
-    count(packet, &entry);
+    count(&seen, &entry);
     Ok(verdict)
 }

@@ -40,7 +40,7 @@ fn ingress(packet: &mut XdpFrame) -> Result<Verdict, Stop> {
         return Err(Stop::NotOurs);
     }
     rewrite(packet, &seen, value, forward::leaves_here(value))?;
-    count(packet, &entry);
+    count(&seen, &entry);
     Ok(match plan {
         XdpPlan::Stack | XdpPlan::LeaveToTc => Verdict::Stack,
         XdpPlan::Bounce => {

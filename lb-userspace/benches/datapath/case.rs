@@ -102,7 +102,7 @@ impl Case {
         packet
     }
 
-    /// A ClusterIP with three backends on other nodes, asked by pods: what most packets are.
+    /// A `ClusterIP` with three backends on other nodes, asked by pods: what most packets are.
     pub(crate) fn tables(&self) -> Vec<Edit> {
         let proto = if self.udp() { IpProto::UDP } else { IpProto::TCP };
         let mut edits = vec![Edit::Link(LINK, Some(pod_link()))];

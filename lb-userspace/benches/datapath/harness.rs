@@ -166,7 +166,7 @@ fn check(case: &Case, maps: &Maps) -> Result<()> {
     let flows = maps.flows()?.len();
     match case.kind {
         Kind::NotOurs => {
-            ensure!(traffic.packets == 0 && flows == 0, "packets of others were translated")
+            ensure!(traffic.packets == 0 && flows == 0, "packets of others were translated");
         }
         Kind::TcpNew => ensure!(
             traffic.connections > 9_000_000,

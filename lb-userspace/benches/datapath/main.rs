@@ -3,6 +3,15 @@
 //! The packet is restored before each run (`lb-ebpf/src/bench`), the cost of an empty program in
 //! the same harness is taken off, runs of both alternate so that noise hits both. Figures of one
 //! run compare with each other, and with the yardstick: one LRU hit by a key of 16 bytes.
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::trivially_copy_pass_by_ref,
+    reason = "a benchmark: constants and figures"
+)]
 
 /// The packets and tables of each case.
 mod case;

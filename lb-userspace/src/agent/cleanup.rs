@@ -15,7 +15,7 @@ pub fn run(places: &Places, out: &mut impl Write) -> Result<()> {
     let lock = lock(&places.state_dir)?;
     let removed = PinFolder::new(&places.bpffs).remove()?;
     // Filters on the clsact qdisc have no pin: they are found by their name.
-    for link in nix::net::if_::if_nameindex().context("listing links")?.iter() {
+    for link in &nix::net::if_::if_nameindex().context("listing links")? {
         detach_clsact(&link.name().to_string_lossy())?;
     }
     drop(lock);

@@ -17,6 +17,7 @@ use crate::model::Change;
 use crate::model::status::Status;
 use crate::source::{Manifests, Settings};
 use anyhow::{Context as _, Result, bail};
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use state::State;
 use std::fs::File;
@@ -130,19 +131,28 @@ async fn ended(task: &mut JoinHandle<Result<()>>, what: &str) -> Result<()> {
 /// # Errors
 /// Another agent holds the lock, or the folder cannot be made.
 fn lock(state_dir: &Path) -> Result<Flock<File>> {
+    /// `lbctl` takes the lock for an instant to see whether an agent holds it.
+    const TRIES: u32 = 20;
+    const PAUSE: Duration = Duration::from_millis(5);
     std::fs::create_dir_all(state_dir)
         .with_context(|| format!("making {}", state_dir.display()))?;
     let path = Status::lock_path(state_dir);
-    let file = File::create(&path).with_context(|| format!("making {}", path.display()))?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(lock),
-        Err((_, nix::errno::Errno::EWOULDBLOCK)) => bail!(
-            "another lb-agent runs with {}: stop it first, or give this one folders of its own with \
-             --state-dir and --bpffs",
-            state_dir.display()
-        ),
-        Err((_, errno)) => Err(errno).with_context(|| format!("locking {}", path.display())),
+    let mut file = File::create(&path).with_context(|| format!("making {}", path.display()))?;
+    for _ in 0..TRIES {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((same, Errno::EWOULDBLOCK)) => file = same,
+            Err((_, errno)) => {
+                return Err(errno).with_context(|| format!("locking {}", path.display()));
+            }
+        }
+        std::thread::sleep(PAUSE);
     }
+    bail!(
+        "another lb-agent runs with {}: stop it first, or give this one folders of its own with \
+         --state-dir and --bpffs",
+        state_dir.display()
+    )
 }
 
 /// The name of this node.

@@ -39,6 +39,9 @@ impl TcMode {
     }
 }
 
+/// A TC program and the side of a link that it belongs to.
+type Hook<'a> = (&'a str, TcAttachType);
+
 /// Marks our filters on the `clsact` qdisc.
 const CLSACT: NlOptions = NlOptions { priority: 0x1b, handle: TcHandle::new(0, 1), classid: None };
 
@@ -76,8 +79,8 @@ impl Attacher {
         ];
         for (program, side) in hooks {
             let attached = match self.mode {
-                TcMode::Tcx => self.tcx(ebpf, program, side, name, index),
-                TcMode::Clsact => clsact(ebpf, program, side, name),
+                TcMode::Tcx => self.tcx(ebpf, (program, side), (name, index)),
+                TcMode::Clsact => clsact(ebpf, (program, side), name),
             };
             attached.with_context(|| format!("attaching {program} to link {name}"))?;
         }
@@ -87,10 +90,8 @@ impl Attacher {
     fn tcx(
         &self,
         ebpf: &mut Ebpf,
-        program: &str,
-        side: TcAttachType,
-        name: &str,
-        index: u32,
+        (program, side): Hook<'_>,
+        (name, index): (&str, u32),
     ) -> Result<()> {
         let pin = self.pin(program, index);
         let tc = loader::tc(ebpf, program)?;
@@ -234,7 +235,7 @@ pub fn detach_clsact(name: &str) -> Result<()> {
     Ok(())
 }
 
-fn clsact(ebpf: &mut Ebpf, program: &str, side: TcAttachType, name: &str) -> Result<()> {
+fn clsact(ebpf: &mut Ebpf, (program, side): Hook<'_>, name: &str) -> Result<()> {
     let tc = loader::tc(ebpf, program)?;
     let NlOptions { priority, handle, classid } = CLSACT;
     let old = SchedClassifierLink::attached(name, side, priority, handle, classid)?;

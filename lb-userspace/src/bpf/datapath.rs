@@ -39,7 +39,7 @@ impl Datapath {
         options.pins.create()?;
         let clock = known_clock(&options.pins).map_or_else(clock::measure, Ok)?;
         let constants = Constants {
-            hz: clock.hz as u32,
+            hz: u32::try_from(clock.hz).context("the kernel's clock is too fast")?,
             hash_seed: seed(&options.pins)?,
             netns_cookie: super::raw::own_netns_cookie()
                 .context("asking for the cookie of the network namespace")?,

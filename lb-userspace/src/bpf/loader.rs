@@ -101,6 +101,7 @@ pub fn load(constants: &Constants, capacities: &Capacities, pins: Option<&Path>)
 ///
 /// # Errors
 /// The verifier refused it; the message ends with its telling lines.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the object has programs of three kinds")]
 pub fn into_kernel<'a>(ebpf: &'a mut Ebpf, program: &str) -> Result<&'a mut Program> {
     let found =
         ebpf.program_mut(program).ok_or_else(|| anyhow!("no program {program} in the object"))?;

@@ -304,6 +304,30 @@ impl Maps {
     pub fn put_flow(&mut self, key: FlowKey, value: FlowValue) -> Result<()> {
         self.conntrack.insert(Raw(key), Raw(value), 0).context("writing map CONNTRACK")
     }
+
+    /// Takes a flow half away, as an eviction does. For tests.
+    ///
+    /// # Errors
+    /// The kernel refused the write.
+    pub fn remove_flow(&mut self, key: &FlowKey) -> Result<()> {
+        gone(self.conntrack.remove(&Raw(*key))).context("writing map CONNTRACK")
+    }
+
+    /// Remembers the backend of a client, as the programs do. For tests and moves between layouts.
+    ///
+    /// # Errors
+    /// The kernel refused the write.
+    pub fn put_affinity(&mut self, key: AffinityKey, value: AffinityValue) -> Result<()> {
+        self.affinity.insert(Raw(key), Raw(value), 0).context("writing map AFFINITY")
+    }
+
+    /// Forgets the backend of a client, as an eviction does. For tests.
+    ///
+    /// # Errors
+    /// The kernel refused the write.
+    pub fn remove_affinity(&mut self, key: &AffinityKey) -> Result<()> {
+        gone(self.affinity.remove(&Raw(*key))).context("writing map AFFINITY")
+    }
 }
 
 /// How many entries the maps that are pinned in `folder` can hold, by name.

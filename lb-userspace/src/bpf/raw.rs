@@ -23,7 +23,7 @@ unsafe impl<T: bytemuck::Pod> aya::Pod for Raw<T> {}
 pub fn own_netns_cookie() -> io::Result<u64> {
     let socket = UdpSocket::bind("0.0.0.0:0").or_else(|_| UdpSocket::bind("[::]:0"))?;
     let mut cookie = 0_u64;
-    let mut len = size_of::<u64>() as libc::socklen_t;
+    let mut len = 8 as libc::socklen_t;
     // SAFETY: the descriptor is open, and the kernel writes at most `len` bytes to `cookie`.
     let result = unsafe {
         libc::getsockopt(

@@ -13,6 +13,7 @@ use std::net::IpAddr;
 pub use role::{Role, Settings};
 
 /// A network link as the kernel describes it.
+#[expect(clippy::struct_excessive_bools, reason = "flags of the kernel, each by itself")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Link {
     /// Its index.

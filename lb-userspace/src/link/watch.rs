@@ -105,16 +105,16 @@ fn link(message: &LinkMessage) -> Link {
 
 /// The link's own address: `IFA_LOCAL`, which differs from `IFA_ADDRESS` on point-to-point links.
 fn address(attributes: &[AddressAttribute]) -> Option<IpAddr> {
-    let local = attributes.iter().find_map(|attribute| match attribute {
-        AddressAttribute::Local(ip) => Some(*ip),
-        _ => None,
-    });
-    local.or_else(|| {
-        attributes.iter().find_map(|attribute| match attribute {
-            AddressAttribute::Address(ip) => Some(*ip),
-            _ => None,
-        })
-    })
+    let mut address = None;
+    for attribute in attributes {
+        if let AddressAttribute::Local(ip) = attribute {
+            return Some(*ip);
+        }
+        if let AddressAttribute::Address(ip) = attribute {
+            address = Some(*ip);
+        }
+    }
+    address
 }
 
 /// Links by which a default route leaves.

@@ -1,16 +1,52 @@
-//! Packets through the real programs.
-use lb_userspace::bpf::loader::{self, Capacities, Constants};
+//! Packets through the real programs, by `BPF_PROG_TEST_RUN`: which packet, with which tables,
+//! becomes which packet.
+//!
+//! A scene is a sentence. It is played for XDP and TC ingress, IPv4 and IPv6, TCP and UDP, unless
+//! its sentence is about one of them. Packets are built by etherparse, and what comes out is read
+//! by etherparse: it has to be the very bytes that etherparse would build, checksums included, so
+//! whatever should not change is compared without being named.
+//!
+//! Needs root; leaves nothing behind. Every test is in a network namespace of its own.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
 
-#[test]
-fn every_program_loads() {
-    let constants = Constants { hz: 250, hash_seed: 1, netns_cookie: 0 };
-    let mut ebpf = loader::load(&constants, &Capacities::default(), None).unwrap();
-    for program in
-        [loader::XDP, loader::TC_INGRESS, loader::TC_EGRESS].into_iter().chain(loader::CGROUP)
-    {
-        if let Err(e) = loader::into_kernel(&mut ebpf, program) {
-            eprintln!("{program}: {e:#}");
-            panic!()
-        }
-    }
-}
+/// Packets as values.
+mod frame;
+/// Who is where: hook, family, protocol, and the addresses of one scene.
+mod case;
+/// Loaded programs, and the tables in front of them.
+mod rig;
+/// Links, addresses and neighbours for scenes in which packets are routed.
+mod network;
+
+/// Every program loads, and none grew.
+mod budget;
+/// Packets that are not ours, or contradict themselves.
+mod malformed;
+/// What an address and port mean, and to whom.
+mod lookup;
+/// New flows, known flows, answers.
+mod translate;
+/// Checksums of the special kind.
+mod checksum;
+/// Backends of a client that comes back.
+mod affinity;
+/// Flows that age, end, or lose an entry.
+mod conntrack;
+/// Flows that must not be mistaken for one another.
+mod ports;
+/// Flows whose source is replaced.
+mod snat;
+/// Clients that are their own backend.
+mod hairpin;
+/// What a client without a backend is told.
+mod refuse;
+/// Who is chosen.
+mod spread;
+/// What is counted.
+mod counters;

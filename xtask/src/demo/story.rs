@@ -132,10 +132,9 @@ fn cluster_ip(agent: &Agent, service: &str) -> Result<IpAddr> {
 }
 
 fn find<'a>(services: &'a Value, name: &str) -> Option<&'a str> {
-    let named =
-        |service: &&Value| service.pointer("/name/name")?.as_str().filter(|n| *n == name).map(drop);
-    let mut services = services.as_array()?.iter();
-    services.find(|service| named(service).is_some())?.pointer("/cluster_ips/0")?.as_str()
+    let items = services.get("items")?.as_array()?;
+    let named = items.iter().find(|service| service.get("name").is_some_and(|n| n == name));
+    named?.pointer("/cluster_ips/0")?.as_str()
 }
 
 #[cfg(test)]
@@ -144,10 +143,10 @@ mod tests {
 
     #[test]
     fn an_address_is_found_by_the_services_name() {
-        let json = serde_json::json!([
-            { "name": { "namespace": "default", "name": "a" }, "cluster_ips": ["10.96.0.1"] },
-            { "name": { "namespace": "default", "name": "b" }, "cluster_ips": ["10.96.0.2"] },
-        ]);
+        let json = serde_json::json!({ "items": [
+            { "namespace": "default", "name": "a", "cluster_ips": ["10.96.0.1"] },
+            { "namespace": "default", "name": "b", "cluster_ips": ["10.96.0.2"] },
+        ] });
         assert_eq!(find(&json, "b"), Some("10.96.0.2"));
         assert_eq!(find(&json, "c"), None);
     }

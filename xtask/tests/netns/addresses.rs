@@ -12,7 +12,8 @@ const HAIRPIN: &str = include_str!("manifests/hairpin.yaml");
 /// HTTP and UDP of `elsewhere`, whose endpoints are no pods of this node.
 const FAR: [&str; 4] = ["10.96.0.30:80", "10.96.0.30:53", "192.0.2.2:30090", "192.0.2.2:30063"];
 /// HTTP and UDP of `hairpin`, whose only endpoint is `kubia-1`.
-const OWN: [&str; 4] = ["10.96.0.31:80", "10.96.0.31:53", "[fd00:10:96::31]:80", "[fd00:10:96::31]:53"];
+const OWN: [&str; 4] =
+    ["10.96.0.31:80", "10.96.0.31:53", "[fd00:10:96::31]:80", "[fd00:10:96::31]:53"];
 
 #[test]
 fn servers_see_the_client_unless_the_answer_would_miss_the_node() {
@@ -58,7 +59,12 @@ fn with_snat_always_servers_see_the_node_and_all_ways_still_work() {
     }
     for to in vips(HTTP) {
         let seen = answered(client, &http(to, 30)).seen_as;
-        assert!(!seen.iter().any(|ip| ip.to_string().ends_with(":10") || ip.to_string().ends_with(".10")), "{seen:?}");
+        assert!(
+            !seen
+                .iter()
+                .any(|ip| ip.to_string().ends_with(":10") || ip.to_string().ends_with(".10")),
+            "{seen:?}"
+        );
     }
     seen_as(shell, &http(vips(HTTP)[0], 30), "10.244.0.20");
     for from in stage.clients() {

@@ -119,7 +119,8 @@ impl Deployment {
     /// Runs `lb-agent cleanup`; what it says.
     pub(crate) fn clean_up(&self) -> String {
         let agent = self.node.program(built("lb-agent").unwrap()).args(["cleanup", "--bpffs"]);
-        let agent = agent.args([self.node.bpffs().unwrap()]).args(["--state-dir".into(), self.state()]);
+        let agent =
+            agent.args([self.node.bpffs().unwrap()]).args(["--state-dir".into(), self.state()]);
         agent.patience(LONG).run().unwrap()
     }
 }

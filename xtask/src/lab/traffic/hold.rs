@@ -188,7 +188,7 @@ async fn line(
     open: tokio::sync::mpsc::Sender<()>,
 ) -> Line {
     let patience = Duration::from_millis(options.timeout_ms);
-    let first = timeout(patience, open(&options)).await;
+    let first = timeout(patience, first_answer(&options)).await;
     drop(open);
     let (mut connection, name) = match first.unwrap_or_else(|late| Err(late.into())) {
         Ok(opened) => opened,
@@ -232,7 +232,7 @@ impl Connection {
     }
 }
 
-async fn open(options: &Options) -> io::Result<(Connection, String)> {
+async fn first_answer(options: &Options) -> io::Result<(Connection, String)> {
     let mut connection = if options.udp || options.datagram {
         Connection::Udp(Conversation::open(options.to, None, options.udp).await?)
     } else {

@@ -1,0 +1,134 @@
+//! Who is where: the hook, family and protocol of one performance, and everybody's address in it.
+
+use crate::frame::Frame;
+use lb_common::wire::IpProto;
+use lb_userspace::bpf::test_run::Hook;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// One way to play a scene.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Case {
+    /// Where packets come in.
+    pub(crate) hook: Hook,
+    pub(crate) v6: bool,
+    pub(crate) proto: IpProto,
+}
+
+/// The port of the Service.
+pub(crate) const PORT: u16 = 80;
+/// The port of its backends.
+pub(crate) const TARGET_PORT: u16 = 8080;
+
+impl Case {
+    /// Every hook, family and protocol.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        let kinds = [
+            (false, IpProto::TCP),
+            (false, IpProto::UDP),
+            (true, IpProto::TCP),
+            (true, IpProto::UDP),
+        ];
+        let hooks = [Hook::Xdp, Hook::TcIngress].into_iter();
+        hooks.flat_map(move |hook| kinds.map(|(v6, proto)| Self { hook, v6, proto }))
+    }
+
+    pub(crate) fn is_tcp(self) -> bool {
+        self.proto == IpProto::TCP
+    }
+
+    pub(crate) fn is_xdp(self) -> bool {
+        self.hook == Hook::Xdp
+    }
+
+    fn addr(self, net: u8, host: u8) -> IpAddr {
+        if self.v6 {
+            Ipv6Addr::new(0xfd00, net.into(), 0, 0, 0, 0x1234, 0xab, host.into()).into()
+        } else {
+            Ipv4Addr::new(10, net, 0, host).into()
+        }
+    }
+
+    /// A pod of this node that asks.
+    pub(crate) fn pod(self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.addr(244, 10), port)
+    }
+
+    /// Another one.
+    pub(crate) fn other_pod(self, n: u8, port: u16) -> SocketAddr {
+        SocketAddr::new(self.addr(244, 10 + n), port)
+    }
+
+    /// The Service.
+    pub(crate) fn vip(self) -> SocketAddr {
+        SocketAddr::new(self.addr(96, 1), PORT)
+    }
+
+    /// Another address of it, or another Service.
+    pub(crate) fn other_vip(self) -> SocketAddr {
+        SocketAddr::new(self.addr(96, 2), PORT)
+    }
+
+    /// The `n`-th backend, in the pods' range.
+    pub(crate) fn backend(self, n: u8) -> SocketAddr {
+        SocketAddr::new(self.addr(244, 100 + n), TARGET_PORT)
+    }
+
+    /// Backends 1 to `count`.
+    pub(crate) fn backends(self, count: u8) -> Vec<SocketAddr> {
+        (1..=count).map(|n| self.backend(n)).collect()
+    }
+
+    /// A place that has nothing to do with any Service.
+    pub(crate) fn stranger(self) -> SocketAddr {
+        SocketAddr::new(self.addr(7, 7), PORT)
+    }
+
+    /// The node: on the uplink of [`crate::network`].
+    pub(crate) fn node(self) -> IpAddr {
+        node_addr(self.v6)
+    }
+
+    /// A host on the uplink; `n` below 10 is resolved by a neighbour entry ([`neighbour_mac`]).
+    pub(crate) fn on_uplink(self, n: u8, port: u16) -> SocketAddr {
+        SocketAddr::new(on_uplink(self.v6, n), port)
+    }
+
+    /// The payload of a jumbo frame: several buffers in XDP. In TC the kernel's test run takes no
+    /// more than a page.
+    pub(crate) fn jumbo(self) -> Vec<u8> {
+        let len = if self.is_xdp() { 8_800 } else { 3_000_u32 };
+        (0..len).map(|n| (n * 7) as u8).collect()
+    }
+
+    /// The first packet of a flow.
+    pub(crate) fn opening(self, src: SocketAddr, dst: SocketAddr) -> Frame {
+        if self.is_tcp() { Frame::syn(src, dst) } else { Frame::datagram(src, dst) }
+    }
+
+    /// A later packet of a flow, in either direction.
+    pub(crate) fn later(self, src: SocketAddr, dst: SocketAddr) -> Frame {
+        if self.is_tcp() { Frame::segment(src, dst) } else { Frame::datagram(src, dst) }
+    }
+}
+
+/// The node's address on its uplink.
+pub(crate) fn node_addr(v6: bool) -> IpAddr {
+    on_uplink(v6, 254)
+}
+
+/// Host `n` on the uplink.
+pub(crate) fn on_uplink(v6: bool, n: u8) -> IpAddr {
+    if v6 {
+        Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, n.into()).into()
+    } else {
+        Ipv4Addr::new(192, 0, 2, n).into()
+    }
+}
+
+/// The hardware address of that host.
+pub(crate) fn neighbour_mac(host: IpAddr) -> [u8; 6] {
+    match host {
+        IpAddr::V4(ip) => [0x02, 4, 0, 0, 0, ip.octets()[3]],
+        IpAddr::V6(ip) => [0x02, 6, 0, 0, 0, ip.octets()[15]],
+    }
+}
