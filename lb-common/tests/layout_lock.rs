@@ -48,7 +48,7 @@ fn shapes() -> String {
     shape!(out, AffinityValue { backend, generation, seen });
     shape!(out, SocketKey { cookie, addr, port, proto, edge, zero });
     shape!(out, SocketValue { addr, port, zero, backend, generation });
-    shape!(out, LinkValue { masquerade_v4, masquerade_v6, kind, tc, xdp, zero });
+    shape!(out, LinkValue { masquerade_v4, masquerade_v6, kind, tc, xdp, zero, name });
     shape!(out, CidrKey { prefix_len, addr });
     shape!(out, Clock { jiffies, monotonic_ns, hz });
     shape!(out, ServiceValue {

@@ -45,22 +45,26 @@ fn is_stale(value: &FlowValue) -> bool {
     maps::backend(value.backend).is_none_or(|backend| backend.generation != value.generation)
 }
 
+/// How often a flow makes sure that its other half is there, in seconds.
+const REFRESH_S: u32 = 8;
+
 /// Notes time and progress. Entries are written only when something changed: a cache line that
 /// every packet writes would wander between CPUs.
 #[inline(always)]
 fn note(seen: &Seen, entry: &Entry, link: u32) {
     let now = kernel::jiffies();
     let value = entry.value();
-    let idle = now.wrapping_sub(value.seen);
-    if idle >= maps::hz() {
+    let before_s = value.seen / maps::hz();
+    let now_s = now / maps::hz();
+    if now_s != before_s {
         entry.set_seen(now);
     }
     let reply = value.flags & FlowValue::REPLY != 0;
     let before = entry.progress();
     let after = before.after_tcp(seen.tcp_flags, reply);
-    // The other half is looked up when the connection changes its state, and again whenever the
-    // flow was silent for a while: a half that was evicted is found missing and put back.
-    if before != after || seen.is_syn() || idle >= 8 * maps::hz() {
+    // The other half is looked up when the connection changes its state, and now and then: a half
+    // that was evicted is found missing and put back.
+    if before != after || seen.is_syn() || now_s / REFRESH_S != before_s / REFRESH_S {
         entry.set_progress(after);
         note_other_half(seen, value, link, after);
     }
@@ -98,11 +102,12 @@ pub(crate) fn store(seen: &Seen, forward: &mut FlowValue, reply_link: u32) -> Re
     let mut key = nat::translated(seen, forward).reply(nat::other_edge(forward.flags));
     let mut reply = nat::reversed(seen, forward, reply_link);
     let mut owned = claim(&key, &reply);
+    let hash = if owned { 0 } else { kernel::random() };
     for attempt in 1..source_port::TRIES {
         if owned {
             break;
         }
-        let port = source_port::candidate(seen.key.sport, reply.seen, attempt);
+        let port = source_port::candidate(seen.key.sport, hash, attempt);
         let change = checksum::diff(forward.sport.0, port.0);
         forward.port_diff = checksum::add(forward.port_diff, change);
         reply.port_diff = !forward.port_diff;

@@ -66,8 +66,14 @@ pub(crate) fn plan<P: Packet>(packet: &P, seen: &Seen, value: &FlowValue) -> Xdp
     }
     let leaving = Leaving { src: &value.src, dst: &value.dst, v6: seen.v6, in_link: packet.link() };
     match kernel::route(packet.context(), &leaving) {
-        Some(kernel::Route { link, macs: Some(macs) }) => XdpPlan::Send(link, macs),
-        // No route, or a neighbour that is not resolved yet: the kernel knows what to do.
+        // Only back out of the same link: a frame redirected to a link that takes none (a bridge,
+        // a tunnel) would be lost without a word.
+        Some(kernel::Route { link, macs: Some(macs) })
+            if link == value.link && link == packet.link() =>
+        {
+            XdpPlan::Send(link, macs)
+        }
+        // No route, a neighbour that is not resolved yet, another link: TC can do it.
         _ => XdpPlan::LeaveToTc,
     }
 }

@@ -72,10 +72,10 @@ static HASH_SEED: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
 static NETNS_COOKIE: Global<u64> = Global::new(0);
 
-/// Jiffies a second.
+/// Jiffies a second; never 0, which leaves no panic for divisions by it.
 #[inline(always)]
 pub(crate) fn hz() -> u32 {
-    HZ.load()
+    HZ.load().max(1)
 }
 
 /// What makes this node's hashes its own.

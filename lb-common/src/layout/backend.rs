@@ -1,6 +1,6 @@
 //! `BACKENDS`: array, backend id to [`BackendValue`].
 //!
-//! Written by the agent; read for every packet (its generation) and for new flows (the rest). A
+//! Written by the agent; read for UDP packets and SYNs (its generation) and for new flows (the rest). A
 //! cell belongs to one endpoint of one service port. When the endpoint is gone the generation
 //! moves on before the cell is given to another one, so whatever still names the old generation
 //! is known to be stale without a walk over any table.

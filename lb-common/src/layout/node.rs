@@ -22,6 +22,8 @@ pub struct LinkValue {
     pub xdp: XdpState,
     /// Always zero.
     pub zero: [u8; 5],
+    /// Its name, zero-filled (`IFNAMSIZ`), for people.
+    pub name: [u8; 16],
 }
 
 impl LinkValue {
@@ -90,5 +92,5 @@ impl Clock {
     }
 }
 
-const _: () = assert!(size_of::<LinkValue>() == 40);
+const _: () = assert!(size_of::<LinkValue>() == 56);
 const _: () = assert!(size_of::<CidrKey>() == 20);

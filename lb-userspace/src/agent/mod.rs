@@ -84,18 +84,20 @@ async fn follow(state: &mut State, sources: &mut Sources) -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    // A clock of its own: events in quick succession must not put a retry off for ever.
+    let mut retry = tokio::time::interval(RETRY);
     loop {
         let mut batch = Vec::new();
         let event = tokio::select! {
-            count = sources.changes.recv_many(&mut batch, BATCH), if !sources.changes.is_closed() || count_left(&sources.changes) => {
-                if count == 0 { return ended(&mut sources.manifests, "the manifests").await; }
-                Event::Changes(batch)
-            }
+            count = sources.changes.recv_many(&mut batch, BATCH) => match count {
+                0 => return ended(&mut sources.manifests, "the manifests").await,
+                _ => Event::Changes(batch),
+            },
             links = sources.links.recv() => match links {
                 Some(links) => Event::Links(links),
                 None => return ended(&mut sources.watch, "the node's links").await,
             },
-            () = tokio::time::sleep(RETRY), if state.has_failed() => Event::Retry,
+            _ = retry.tick(), if state.has_failed() => Event::Retry,
             _ = terminate.recv() => Event::Stop("SIGTERM"),
             _ = interrupt.recv() => Event::Stop("SIGINT"),
         };
@@ -110,11 +112,6 @@ async fn follow(state: &mut State, sources: &mut Sources) -> Result<()> {
         }
         state.settle();
     }
-}
-
-/// Whether a closed channel still holds something.
-fn count_left(changes: &Receiver<Change>) -> bool {
-    !changes.is_empty()
 }
 
 /// Why a source ended: it never should.

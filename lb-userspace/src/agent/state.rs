@@ -12,13 +12,23 @@ use crate::reconcile::planner::NodeTables;
 use crate::reconcile::{Edit, Planner, ids};
 use anyhow::{Context as _, Result};
 use ipnet::IpNet;
-use lb_common::layout::node::LinkValue;
+use lb_common::layout::node::XdpState;
 use lb_common::wire::Addr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A link with our programs.
+struct Attached {
+    name: String,
+    role: Role,
+    /// How the TC programs are attached, as in `LINKS`.
+    tc: u8,
+    /// Whether XDP is.
+    xdp: XdpState,
+}
 
 /// The agent's state.
 pub(super) struct State {
@@ -28,8 +38,8 @@ pub(super) struct State {
     planner: Planner,
     snapshot: Snapshot,
     links: Option<Vec<Link>>,
-    /// Links with our programs: by index, their name and what became of the attachment.
-    attached: BTreeMap<u32, (String, LinkValue)>,
+    /// Links with our programs, by index.
+    attached: BTreeMap<u32, Attached>,
     dirty: BTreeSet<ObjectName>,
     synced: bool,
     started: bool,
@@ -83,7 +93,7 @@ impl State {
                     self.snapshot.node = node;
                     self.dirty.extend(self.snapshot.services.keys().cloned());
                 }
-                Change::Problems(problems) => self.report(problems),
+                Change::Problems(problems) => self.source_problems = problems,
                 Change::Synced => self.synced = true,
             }
         }
@@ -109,13 +119,6 @@ impl State {
             self.dirty.insert(service);
         }
         self.snapshot.slices.retain(|_, slices| !slices.is_empty());
-    }
-
-    fn report(&mut self, problems: Vec<Problem>) {
-        for problem in problems.iter().filter(|problem| !self.source_problems.contains(problem)) {
-            tracing::warn!("{problem}");
-        }
-        self.source_problems = problems;
     }
 
     /// Takes in the node's links.
@@ -157,7 +160,7 @@ impl State {
     /// The first time: tables, then programs, so that no packet meets empty tables.
     fn start(&mut self) {
         self.dirty.extend(self.snapshot.services.keys().cloned());
-        self.settle_node(&BTreeMap::new());
+        self.settle_node();
         self.settle_services();
         let edits = self.planner.forget_unplanned();
         self.apply(&edits);
@@ -203,14 +206,15 @@ impl State {
         }
     }
 
-    fn settle_node(&mut self, results: &BTreeMap<u32, LinkValue>) {
+    /// Tells the programs what the node is.
+    fn settle_node(&mut self) {
         let links = self.links.as_deref().unwrap_or_default();
         let addrs = links.iter().flat_map(|link| link.addrs.iter().map(|(ip, _)| *ip));
         let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let addrs: BTreeSet<IpAddr> = addrs.chain([localhost]).collect();
         let mut entries = role::entries(links, &self.settings);
-        for (index, value) in results {
-            entries.entry(*index).and_modify(|entry| (entry.tc, entry.xdp) = (value.tc, value.xdp));
+        for (index, Attached { tc, xdp, .. }) in &self.attached {
+            entries.entry(*index).and_modify(|entry| (entry.tc, entry.xdp) = (*tc, *xdp));
         }
         let edits = self.planner.update_node(&NodeTables {
             addrs: node::node_port_addrs(addrs.into_iter(), &self.args.nodeport_addresses),
@@ -222,32 +226,40 @@ impl State {
 
     /// Tells the programs of the links first, and attaches them then.
     fn settle_links(&mut self) {
-        let known = self.attached.iter().map(|(index, (_, value))| (*index, *value)).collect();
-        self.settle_node(&known);
-        let wanted: Vec<(Link, Role)> = self
-            .links
-            .iter()
-            .flatten()
-            .cloned()
-            .filter_map(|link| {
-                let role = role::role(&link, &self.settings);
-                (role != Role::None).then_some((link, role))
-            })
-            .collect();
-        self.attached.retain(|index, (name, _)| {
-            wanted.iter().any(|(link, _)| link.index == *index && link.name == *name)
-        });
+        self.settle_node();
+        let wanted = self.wanted_links();
+        self.detach_others(&wanted);
         for (link, role) in &wanted {
-            if !self.attached.contains_key(&link.index) {
+            let as_it_is =
+                |attached: &Attached| attached.name == link.name && attached.role == *role;
+            if !self.attached.get(&link.index).is_some_and(as_it_is) {
                 self.attach(link, *role);
             }
         }
+        self.settle_node();
+        self.status.links = self.attached.iter().map(link_status).collect();
+    }
+
+    /// The links that carry clients.
+    fn wanted_links(&self) -> Vec<(Link, Role)> {
+        let with_role = |link: &Link| (link.clone(), role::role(link, &self.settings));
+        let links = self.links.iter().flatten().map(with_role);
+        links.filter(|(_, role)| *role != Role::None).collect()
+    }
+
+    fn detach_others(&mut self, wanted: &[(Link, Role)]) {
         let indexes: Vec<u32> = wanted.iter().map(|(link, _)| link.index).collect();
+        let gone: Vec<u32> =
+            self.attached.keys().filter(|index| !indexes.contains(index)).copied().collect();
+        for index in gone {
+            let name = self.attached.remove(&index).map(|attached| attached.name);
+            if let Some(name) = name.filter(|name| exists(name)) {
+                let detached = self.datapath.detach(&name, index);
+                self.note(detached);
+            }
+        }
         let detached = self.datapath.detach_all_but(&indexes);
         self.note(detached);
-        let results = self.attached.iter().map(|(index, (_, value))| (*index, *value)).collect();
-        self.settle_node(&results);
-        self.status.links = self.link_status();
     }
 
     fn attach(&mut self, link: &Link, role: Role) {
@@ -259,17 +271,16 @@ impl State {
             Err(error) if !exists(name) => return tracing::debug!(link = %name, "gone: {error:#}"),
             Err(error) => return self.note(Err(error)),
         };
-        let xdp = self.datapath.attach_xdp(name, *index, wanted, self.args.xdp == Xdp::On);
-        let xdp = match xdp {
+        let generic_too = self.args.xdp == Xdp::On;
+        let xdp = match self.datapath.attach_xdp(name, *index, wanted, generic_too) {
             Ok(xdp) => xdp,
             Err(error) => {
                 self.note(Err(error));
-                wanted
+                XdpState::REFUSED
             }
         };
         tracing::info!(link = %name, ?role, "attached");
-        self.attached
-            .insert(*index, (name.clone(), LinkValue { tc, xdp, ..bytemuck::Zeroable::zeroed() }));
+        self.attached.insert(*index, Attached { name: name.clone(), role, tc, xdp });
     }
 
     fn attach_sockets(&mut self) {
@@ -296,24 +307,6 @@ impl State {
         }
     }
 
-    fn link_status(&self) -> Vec<LinkStatus> {
-        let status = |(index, (name, _)): (&u32, &(String, LinkValue))| {
-            let link = self.links.iter().flatten().find(|link| link.index == *index);
-            let kind = match link.map(|link| role::role(link, &self.settings)) {
-                Some(Role::Pod) => "pod",
-                Some(Role::Uplink) => "uplink",
-                Some(Role::None) | None => "none",
-            };
-            LinkStatus {
-                index: *index,
-                name: name.clone(),
-                kind: kind.to_owned(),
-                reason: String::new(),
-            }
-        };
-        self.attached.iter().map(status).collect()
-    }
-
     fn write_status(&mut self) {
         let failure = |message: &String| Problem {
             subject: "kernel".to_owned(),
@@ -334,6 +327,21 @@ impl State {
                 self.args.places.state_dir.display()
             );
         }
+    }
+}
+
+/// What the status says of a link.
+fn link_status((index, attached): (&u32, &Attached)) -> LinkStatus {
+    let kind = match attached.role {
+        Role::Pod => "pod",
+        Role::Uplink => "uplink",
+        Role::None => "none",
+    };
+    LinkStatus {
+        index: *index,
+        name: attached.name.clone(),
+        kind: kind.to_owned(),
+        reason: String::new(),
     }
 }
 

@@ -84,7 +84,15 @@ impl Attacher {
             };
             attached.with_context(|| format!("attaching {program} to link {name}"))?;
         }
-        Ok(())
+        // An agent that ran in the other mode left its own behind; two at once did no harm, for
+        // what one has translated is nothing to the other.
+        match self.mode {
+            TcMode::Tcx => detach_clsact(name),
+            TcMode::Clsact => {
+                unpin(&self.pin(loader::TC_INGRESS, index))?;
+                unpin(&self.pin(loader::TC_EGRESS, index))
+            }
+        }
     }
 
     fn tcx(

@@ -1,7 +1,7 @@
 //! The kernel half as one thing: maps and programs loaded, pinned, attached; or taken over from
 //! the last agent.
 
-use super::attach::{Attacher, TcMode};
+use super::attach::{Attacher, TcMode, detach_clsact};
 use super::clock;
 use super::loader::{self, Capacities, Constants};
 use super::maps::Maps;
@@ -106,6 +106,15 @@ impl Datapath {
             Some(cgroup) => self.attacher.cgroup(&mut self.ebpf, cgroup),
             None => self.attacher.no_cgroup(),
         }
+    }
+
+    /// Detaches everything from a link that exists.
+    ///
+    /// # Errors
+    /// A pin or a filter could not be removed.
+    pub fn detach(&mut self, name: &str, index: u32) -> Result<()> {
+        self.attacher.detach(index)?;
+        detach_clsact(name)
     }
 
     /// Detaches from all links but these.

@@ -54,15 +54,37 @@ impl PinFolder {
         Ok(())
     }
 
-    /// Removes every pin of every version, and the folder. True if there was one.
+    /// Removes every pin of every version, and the folder unless somebody else pinned something
+    /// there. True if there was a pin.
     ///
     /// # Errors
     /// Something could not be removed.
     pub fn remove(&self) -> Result<bool> {
-        match fs::remove_dir_all(&self.root) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error).with_context(|| format!("removing {}", self.root.display())),
+        let entries = match fs::read_dir(&self.root) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => {
+                return Err(error).with_context(|| format!("reading {}", self.root.display()));
+            }
+        };
+        let mut removed = false;
+        for entry in entries {
+            let path = entry?.path();
+            if is_version(&path) {
+                fs::remove_dir_all(&path)
+                    .with_context(|| format!("removing {}", path.display()))?;
+                removed = true;
+            }
         }
+        // Fails if it is not empty, or is the mount itself: then it is not ours.
+        let _ = fs::remove_dir(&self.root);
+        Ok(removed)
     }
+}
+
+/// Whether a folder holds the pins of a version of the layouts: `v` and a number.
+fn is_version(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let number = name.and_then(|name| name.strip_prefix('v'));
+    number.is_some_and(|number| number.parse::<u32>().is_ok())
 }

@@ -131,6 +131,14 @@ pub fn entries(links: &[Link], settings: &Settings) -> BTreeMap<u32, LinkValue> 
     entries
 }
 
+fn name(link: &Link) -> [u8; 16] {
+    let mut name = [0; 16];
+    for (to, from) in name.iter_mut().zip(link.name.bytes()) {
+        *to = from;
+    }
+    name
+}
+
 fn entry(link: &Link, role: Role, settings: &Settings) -> LinkValue {
     LinkValue {
         masquerade_v4: masquerade(link, true),
@@ -143,6 +151,7 @@ fn entry(link: &Link, role: Role, settings: &Settings) -> LinkValue {
         tc: 0,
         xdp: xdp(link, role, settings.xdp),
         zero: [0; 5],
+        name: name(link),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Backends of a client that comes back (`sessionAffinity: ClientIP`).
 
-use crate::case::Case;
-use crate::rig::{ELSEWHERE, HERE, HZ, Rig, SERVICE, each};
+use crate::rig::{HZ, Rig, each};
+use crate::tables::{ELSEWHERE, HERE, SERVICE, leading_to};
 use lb_common::layout::affinity::{AffinityKey, AffinityValue};
 use lb_common::layout::backend::BackendValue;
 use lb_common::layout::frontend::{Choice, FrontendValue};
@@ -21,11 +21,8 @@ fn serve_sticky(rig: &mut Rig) {
 }
 
 fn stick(rig: &mut Rig, vip: SocketAddr, choice: Choice) {
-    let value = FrontendValue {
-        affinity: AFFINITY,
-        affinity_timeout_s: TIMEOUT_S,
-        ..rig.leading_to(choice)
-    };
+    let value =
+        FrontendValue { affinity: AFFINITY, affinity_timeout_s: TIMEOUT_S, ..leading_to(choice) };
     rig.frontend(vip, value);
 }
 
@@ -34,12 +31,7 @@ fn stick(rig: &mut Rig, vip: SocketAddr, choice: Choice) {
 fn ask(rig: &mut Rig, port: u16) -> u32 {
     let case = rig.case;
     let chosen = rig.chosen(&case.opening(case.pod(port), case.vip()));
-    number(case, chosen)
-}
-
-fn number(case: Case, backend: SocketAddr) -> u32 {
-    let at = case.backends(8).iter().position(|other| *other == backend);
-    at.unwrap_or_else(|| panic!("{backend} is no backend")) as u32 + 1
+    case.number_of(chosen)
 }
 
 /// Backends that the pod gets from 24 other ports.
@@ -93,7 +85,7 @@ fn a_client_keeps_its_backend_over_frontends_of_the_service() {
         let backend = ask(rig, 40_000);
         for port in 41_000..41_010 {
             let asked = case.opening(case.pod(port), case.other_vip());
-            assert_eq!(number(case, rig.chosen(&asked)), backend);
+            assert_eq!(case.number_of(rig.chosen(&asked)), backend);
         }
     });
 }
@@ -176,7 +168,7 @@ fn a_client_whose_backend_is_gone_gets_another_and_keeps_that() {
 
 /// Gives a backend's cell to another endpoint of the service at the same address.
 fn replace(rig: &mut Rig, n: u32) {
-    let addr = rig.case.backend(n as u8);
+    let addr = rig.case.backend(n);
     let value = BackendValue { generation: 2, ..rig.backend_value(addr) };
     rig.edit(Edit::Backend(n, value));
 }
@@ -198,7 +190,7 @@ fn a_cell_that_was_given_to_another_service_is_not_used() {
     each(|rig| {
         serve_sticky(rig);
         let first = ask(rig, 40_000);
-        let addr = rig.case.backend(first as u8);
+        let addr = rig.case.backend(first);
         let value = BackendValue { service: SERVICE + 1, ..rig.backend_value(addr) };
         rig.edit(Edit::Backend(first, value));
         let rest: Vec<u32> = (1..=8).filter(|n| *n != first).collect();
@@ -214,7 +206,7 @@ fn a_backend_that_new_connections_may_not_choose_is_left() {
         serve_sticky(rig);
         let first = ask(rig, 40_000);
         let terminating = BackendValue::LOCAL | BackendValue::TERMINATING;
-        rig.backend(first, rig.case.backend(first as u8), terminating);
+        rig.backend(first, rig.case.backend(first), terminating);
         let rest: Vec<u32> = (1..=8).filter(|n| *n != first).collect();
         let choice = rig.range(1, &rest);
         stick(rig, rig.case.vip(), choice);

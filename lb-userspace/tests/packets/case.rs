@@ -1,6 +1,6 @@
 //! Who is where: the hook, family and protocol of one performance, and everybody's address in it.
 
-use crate::frame::Frame;
+use crate::frame::{Frame, payload};
 use lb_common::wire::IpProto;
 use lb_userspace::bpf::test_run::Hook;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -69,12 +69,19 @@ impl Case {
     }
 
     /// The `n`-th backend, in the pods' range.
-    pub(crate) fn backend(self, n: u8) -> SocketAddr {
-        SocketAddr::new(self.addr(244, 100 + n), TARGET_PORT)
+    pub(crate) fn backend(self, n: u32) -> SocketAddr {
+        let host = u8::try_from(100 + n).expect("few backends");
+        SocketAddr::new(self.addr(244, host), TARGET_PORT)
+    }
+
+    /// Which backend this is.
+    pub(crate) fn number_of(self, backend: SocketAddr) -> u32 {
+        let number = (1..50).find(|n| self.backend(*n) == backend);
+        number.unwrap_or_else(|| panic!("{backend} is no backend"))
     }
 
     /// Backends 1 to `count`.
-    pub(crate) fn backends(self, count: u8) -> Vec<SocketAddr> {
+    pub(crate) fn backends(self, count: u32) -> Vec<SocketAddr> {
         (1..=count).map(|n| self.backend(n)).collect()
     }
 
@@ -96,8 +103,7 @@ impl Case {
     /// The payload of a jumbo frame: several buffers in XDP. In TC the kernel's test run takes no
     /// more than a page.
     pub(crate) fn jumbo(self) -> Vec<u8> {
-        let len = if self.is_xdp() { 8_800 } else { 3_000_u32 };
-        (0..len).map(|n| (n * 7) as u8).collect()
+        payload(if self.is_xdp() { 8_800 } else { 3_000 })
     }
 
     /// The first packet of a flow.

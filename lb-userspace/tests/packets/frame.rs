@@ -1,13 +1,13 @@
 //! Packets as values: built by etherparse, read by etherparse.
 
+use crate::ip::{addresses, headers, set_addresses};
 use etherparse::{
-    Ethernet2Header, IpHeaders, Ipv4Extensions, Ipv4Header, Ipv6Extensions, Ipv6FlowLabel,
-    Ipv6Header, LinkHeader, NetHeaders, PacketBuilder, PacketHeaders, TcpHeader, TransportHeader,
-    UdpHeader, ip_number,
+    Ethernet2Header, IpHeaders, LinkHeader, NetHeaders, PacketBuilder, PacketHeaders, TcpHeader,
+    TransportHeader, UdpHeader,
 };
 use lb_common::flow::{Edge, FlowKey};
 use lb_common::wire::{IpProto, Port};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// The host that sends what comes in.
 pub(crate) const PEER_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
@@ -244,49 +244,7 @@ impl Frame {
     }
 }
 
-/// IP headers with something in every field that has to survive.
-fn headers(src: IpAddr, dst: IpAddr) -> IpHeaders {
-    match (src, dst) {
-        (IpAddr::V4(src), IpAddr::V4(dst)) => {
-            let mut ip =
-                Ipv4Header::new(0, HOPS, ip_number::TCP, src.octets(), dst.octets()).unwrap();
-            ip.dscp = 46.try_into().unwrap();
-            ip.ecn = 2.try_into().unwrap();
-            ip.identification = 0xbeef;
-            IpHeaders::Ipv4(ip, Ipv4Extensions::default())
-        }
-        (IpAddr::V6(src), IpAddr::V6(dst)) => {
-            let ip = Ipv6Header {
-                traffic_class: 0xba,
-                flow_label: Ipv6FlowLabel::try_new(0x8_1234).unwrap(),
-                hop_limit: HOPS,
-                source: src.octets(),
-                destination: dst.octets(),
-                ..Ipv6Header::default()
-            };
-            IpHeaders::Ipv6(ip, Ipv6Extensions::default())
-        }
-        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
-            panic!("{src} and {dst} are of two families")
-        }
-    }
-}
-
-fn addresses(ip: &IpHeaders) -> (IpAddr, IpAddr) {
-    match ip {
-        IpHeaders::Ipv4(ip, _) => (ip.source.into(), ip.destination.into()),
-        IpHeaders::Ipv6(ip, _) => (ip.source.into(), ip.destination.into()),
-    }
-}
-
-fn set_addresses(ip: &mut IpHeaders, src: IpAddr, dst: IpAddr) {
-    match (ip, src, dst) {
-        (IpHeaders::Ipv4(ip, _), IpAddr::V4(src), IpAddr::V4(dst)) => {
-            (ip.source, ip.destination) = (src.octets(), dst.octets());
-        }
-        (IpHeaders::Ipv6(ip, _), IpAddr::V6(src), IpAddr::V6(dst)) => {
-            (ip.source, ip.destination) = (src.octets(), dst.octets());
-        }
-        (ip, ..) => panic!("{src} and {dst} do not fit {ip:?}"),
-    }
+/// Bytes that differ from their neighbours.
+pub(crate) fn payload(len: usize) -> Vec<u8> {
+    (0..=u8::MAX).cycle().step_by(7).take(len).collect()
 }

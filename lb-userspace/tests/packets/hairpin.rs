@@ -2,7 +2,8 @@
 
 use crate::case::{Case, TARGET_PORT};
 use crate::frame::{Frame, HOPS, NODE_MAC, PEER_MAC};
-use crate::rig::{HERE, LINK, Rig, Verdict, each};
+use crate::rig::{LINK, Rig, Verdict, each};
+use crate::tables::{HERE, leading_to};
 use lb_common::flow::Edge;
 use lb_common::layout::conntrack::FlowValue;
 use lb_common::layout::node::LinkValue;
@@ -26,7 +27,7 @@ fn asked(case: Case) -> Frame {
 /// A Service whose only backend is the client.
 fn serve_itself(rig: &mut Rig) {
     let choice = rig.behind(&[server(rig.case)], HERE);
-    rig.frontend(rig.case.vip(), rig.leading_to(choice));
+    rig.frontend(rig.case.vip(), leading_to(choice));
     rig.link(LINK, LinkValue::POD, Some(rig.case.node()));
 }
 

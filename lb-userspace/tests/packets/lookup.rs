@@ -2,7 +2,8 @@
 
 use crate::case::{Case, PORT};
 use crate::frame::Frame;
-use crate::rig::{ELSEWHERE, HERE, LINK, Rig, each, each_where};
+use crate::rig::{LINK, Rig, each, each_where};
+use crate::tables::{ELSEWHERE, HERE, leading_to};
 use lb_common::layout::frontend::{FrontendKey, FrontendValue};
 use lb_common::layout::node::{CidrKey, LinkValue};
 use lb_common::wire::{Addr, IpProto, Port};
@@ -94,12 +95,12 @@ fn a_node_port_belongs_to_one_family() {
     });
 }
 
-/// A Service with a ClusterIP and a node port.
+/// A Service with an address of its own and a node port.
 fn serve_node_port(rig: &mut Rig) {
     rig.serve(1);
     let case = rig.case;
     let choice = rig.range(0, &[1]);
-    let value = FrontendValue { kind: FrontendValue::NODE_PORT, ..rig.leading_to(choice) };
+    let value = FrontendValue { kind: FrontendValue::NODE_PORT, ..leading_to(choice) };
     rig.edit(Edit::NodeAddr(case.node().into(), true));
     rig.edit(Edit::Frontend(node_port(case), Some(value)));
 }
@@ -113,7 +114,7 @@ fn serve_apart(rig: &mut Rig) {
     rig.backend(1, rig.case.backend(1), HERE);
     rig.backend(2, rig.case.backend(2), HERE);
     let (inside, outside) = (rig.range(0, &[1]), rig.range(1, &[2]));
-    let value = FrontendValue { outside, ..rig.leading_to(inside) };
+    let value = FrontendValue { outside, ..leading_to(inside) };
     rig.frontend(rig.case.vip(), value);
 }
 
@@ -176,7 +177,7 @@ fn a_backend_elsewhere_is_reached_through_the_stack_by_a_pod() {
     each(|rig| {
         let case = rig.case;
         let choice = rig.behind(&[case.on_uplink(4, 8080)], ELSEWHERE);
-        rig.frontend(case.vip(), rig.leading_to(choice));
+        rig.frontend(case.vip(), leading_to(choice));
         let asked = case.opening(case.pod(40_000), case.vip());
         assert_eq!(rig.chosen(&asked), case.on_uplink(4, 8080));
     });
@@ -188,7 +189,7 @@ fn backends_of_one_service_may_have_different_ports() {
         let case = rig.case;
         let ports = [8080, 9090, 65_535, 1].map(|port| SocketAddr::new(case.backend(1).ip(), port));
         let choice = rig.behind(&ports, HERE);
-        rig.frontend(case.vip(), rig.leading_to(choice));
+        rig.frontend(case.vip(), leading_to(choice));
         let chosen: Vec<_> =
             (0..40).map(|n| rig.chosen(&case.opening(case.pod(40_000 + n), case.vip()))).collect();
         assert!(ports.iter().all(|port| chosen.contains(port)), "{chosen:?}");

@@ -17,10 +17,14 @@
 
 /// Packets as values.
 mod frame;
-/// Who is where: hook, family, protocol, and the addresses of one scene.
+/// IP headers of either family.
+mod ip;
+/// Who is where: hook, family, protocol, and everybody's address.
 mod case;
-/// Loaded programs, and the tables in front of them.
+/// Loaded programs: packets in, verdicts and packets out.
 mod rig;
+/// The tables in front of them.
+mod tables;
 /// Links, addresses and neighbours for scenes in which packets are routed.
 mod network;
 

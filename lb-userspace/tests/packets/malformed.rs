@@ -104,7 +104,7 @@ fn a_tcp_header_that_was_cut_with_the_ip_length_put_right_is_malformed() {
 /// Makes the IP header claim `len` bytes, itself included.
 fn claim(case: Case, bytes: &mut [u8], len: usize) {
     let (at, len) = if case.v6 { (L3 + 4, len - 40) } else { (L3 + 2, len) };
-    bytes[at..at + 2].copy_from_slice(&(len as u16).to_be_bytes());
+    bytes[at..at + 2].copy_from_slice(&u16::try_from(len).unwrap().to_be_bytes());
 }
 
 #[test]

@@ -4,13 +4,14 @@
 use crate::case::{Case, PORT};
 use crate::frame::Frame;
 use crate::rig::{Rig, Verdict, each};
+use crate::tables::leading_to;
 use std::net::SocketAddr;
 
 /// Two frontends with one backend.
 fn serve_two(rig: &mut Rig) {
     rig.serve(1);
     let choice = rig.range(0, &[1]);
-    rig.frontend(rig.case.other_vip(), rig.leading_to(choice));
+    rig.frontend(rig.case.other_vip(), leading_to(choice));
 }
 
 /// The pod and the port that the backend sees.
@@ -103,7 +104,7 @@ fn two_ports_of_one_service_address_are_two_flows() {
         let case = rig.case;
         let other = SocketAddr::new(case.vip().ip(), PORT + 363);
         let choice = rig.range(0, &[1]);
-        rig.frontend(other, rig.leading_to(choice));
+        rig.frontend(other, leading_to(choice));
         let (first, second) = (ask(rig, case.vip()), ask(rig, other));
         for (vip, seen) in [(case.vip(), first), (other, second)] {
             let answer = case.later(case.backend(1), seen);

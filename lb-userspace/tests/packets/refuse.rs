@@ -3,21 +3,24 @@
 
 use crate::case::Case;
 use crate::frame::{Frame, L3, NODE_MAC, PEER_MAC, SEQ};
-use crate::rig::{Rig, Verdict, each, each_where};
+use crate::rig::{LINK, Rig, Verdict, each, each_where};
+use crate::tables::{leading_to, nobody};
 use etherparse::icmpv4::DestUnreachableHeader;
 use etherparse::icmpv6::DestUnreachableCode;
 use etherparse::{
     Icmpv4Header, Icmpv4Type, Icmpv6Header, Icmpv6Type, IpHeaders, TcpHeader, TransportHeader,
 };
+use lb_common::layout::backend::BackendValue;
 use lb_common::layout::frontend::{Choice, FrontendValue};
+use lb_common::layout::node::LinkValue;
 use lb_common::verdict::Reason;
+use lb_userspace::reconcile::Edit;
 
 const REFUSED: [(Reason, u64); 1] = [(Reason::NoEndpoint, 1)];
 
 /// A Service without backends.
 fn serve_nobody(rig: &mut Rig, flags: u32) {
-    let nobody = Choice { base: 0, len: 0, flags };
-    rig.frontend(rig.case.vip(), rig.leading_to(nobody));
+    rig.frontend(rig.case.vip(), leading_to(nobody(flags)));
 }
 
 fn asked(case: Case) -> Frame {
@@ -199,10 +202,10 @@ fn insiders_and_outsiders_are_refused_apart() {
         let case = rig.case;
         rig.serve(1);
         let inside = rig.range(0, &[1]);
-        let outside = Choice { base: 0, len: 0, flags: Choice::DROP };
-        rig.frontend(case.vip(), FrontendValue { outside, ..rig.leading_to(inside) });
+        let outside = nobody(Choice::DROP);
+        rig.frontend(case.vip(), FrontendValue { outside, ..leading_to(inside) });
         assert_eq!(rig.chosen(&asked(case)), case.backend(1));
-        rig.link(crate::rig::LINK, lb_common::layout::node::LinkValue::UPLINK, None);
+        rig.link(LINK, LinkValue::UPLINK, None);
         let outsider = case.opening(case.on_uplink(1, 40_000), case.vip());
         rig.drops(&outsider, Reason::NoLocalEndpoint);
     });
@@ -226,14 +229,8 @@ fn a_datagram_to_a_backend_that_is_gone_is_refused_when_nobody_is_left() {
         let case = rig.case;
         rig.serve(1);
         rig.chosen(&asked(case));
-        rig.edit(lb_userspace::reconcile::Edit::Backend(
-            1,
-            lb_common::layout::backend::BackendValue {
-                generation: 2,
-                service: 0,
-                ..rig.backend_value(case.backend(1))
-            },
-        ));
+        let free = BackendValue { generation: 2, service: 0, ..rig.backend_value(case.backend(1)) };
+        rig.edit(Edit::Backend(1, free));
         serve_nobody(rig, 0);
         rig.send(&asked(case)).is(rig.turned_back(), &unreachable(case, &asked(case)));
         assert_eq!(rig.reasons(), REFUSED);

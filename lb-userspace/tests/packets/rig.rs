@@ -1,40 +1,32 @@
-//! Loaded programs with small maps of their own, and the tables in front of them.
+//! Loaded programs with small maps of their own: packets in, verdicts and packets out.
 
 use crate::case::Case;
 use crate::frame::Frame;
 use crate::network::{self, Uplink};
+use crate::tables::SERVICE;
 use aya::Ebpf;
+use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 use bytemuck::Zeroable;
 use lb_common::flow::{Edge, FlowKey};
-use lb_common::layout::backend::BackendValue;
 use lb_common::layout::conntrack::FlowValue;
 use lb_common::layout::counter::Traffic;
-use lb_common::layout::frontend::{Choice, FrontendKey, FrontendValue};
-use lb_common::layout::node::{LinkValue, XdpState};
+use lb_common::layout::node::LinkValue;
 use lb_common::verdict::Reason;
-use lb_common::wire::{Addr, Port};
 use lb_userspace::bpf::loader::{self, Capacities, Constants};
 use lb_userspace::bpf::maps::Maps;
-use lb_userspace::bpf::test_run::{self, Hook};
+use lb_userspace::bpf::test_run::Hook;
 use lb_userspace::reconcile::tables::{self, Edit, Tables};
 use nix::sched::{CloneFlags, unshare};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Mutex;
 
 /// Jiffies a second, as the programs are told. What the kernel thinks does not matter: scenes
 /// move the times in entries, not the clock.
 pub(crate) const HZ: u32 = 250;
-/// The link that test runs come in by: loopback, the first of every namespace.
+/// The link that packets come in by unless a scene says otherwise: loopback, the first of every
+/// namespace.
 pub(crate) const LINK: u32 = 1;
-/// What a backend is unless a scene says otherwise: here, and used by every policy.
-pub(crate) const HERE: u8 =
-    BackendValue::LOCAL | BackendValue::IN_CLUSTER_SET | BackendValue::IN_LOCAL_SET;
-/// The Service port; its backends are 1, 2, ...
-pub(crate) const SERVICE: u32 = 1;
-/// A backend on another node.
-pub(crate) const ELSEWHERE: u8 = BackendValue::IN_CLUSTER_SET;
-
 const CAPACITIES: Capacities =
     Capacities { conntrack: 65_536, frontends: 16, slots: 8_192, backends: 64, services: 8 };
 
@@ -77,6 +69,8 @@ pub(crate) struct Rig {
     ebpf: Ebpf,
     pub(crate) maps: Maps,
     pub(crate) case: Case,
+    /// The link that packets come in by.
+    pub(crate) link: u32,
     /// What `REASONS` held when the case began.
     counted: BTreeMap<Reason, u64>,
 }
@@ -91,13 +85,13 @@ pub(crate) fn each(scene: impl Fn(&mut Rig)) {
     play(scene);
 }
 
-/// The same on a router. All clients are behind the link, which is an uplink; so is the link that
-/// routes lead to, and the node's address stands for clients on that.
+/// The same on a router with one uplink, by which everything comes in and leaves; the node's
+/// address stands for clients on it.
 pub(crate) fn each_routed(scene: impl Fn(&mut Rig, &Uplink)) {
     enter_namespace();
     let uplink = network::uplink();
     play(|rig| {
-        rig.link(LINK, LinkValue::UPLINK, None);
+        rig.link = uplink.index;
         rig.link(uplink.index, LinkValue::UPLINK, Some(rig.case.node()));
         scene(rig, &uplink);
     });
@@ -115,7 +109,7 @@ fn play(scene: impl Fn(&mut Rig)) {
         // Shown when the scene fails.
         eprintln!("{case:?}");
         rig.clear();
-        rig.case = case;
+        (rig.case, rig.link) = (case, LINK);
         rig.link(LINK, LinkValue::POD, None);
         scene(&mut rig);
     }
@@ -140,7 +134,7 @@ impl Rig {
         }
         let maps = Maps::take(&mut ebpf).unwrap();
         let case = Case::all().next().unwrap();
-        Self { ebpf, maps, case, counted: BTreeMap::new() }
+        Self { ebpf, maps, case, link: LINK, counted: BTreeMap::new() }
     }
 
     /// Empties all maps. Counters go on; scenes look at their growth.
@@ -184,104 +178,34 @@ impl Rig {
         self.run(Hook::TcEgress, &frame.bytes())
     }
 
-    /// Runs a program.
+    /// Runs a program over bytes that come in, or leave, by the link.
     #[track_caller]
     pub(crate) fn run(&mut self, hook: Hook, bytes: &[u8]) -> Outcome {
-        let output = test_run::run(&mut self.ebpf, hook, bytes).unwrap();
-        let verdict = match (hook, output.action) {
-            (Hook::Xdp, 1) | (Hook::TcIngress | Hook::TcEgress, 2) => Verdict::Dropped,
-            (Hook::Xdp, 2) | (Hook::TcIngress | Hook::TcEgress, 3) => Verdict::Passed,
-            (Hook::Xdp, 3) => Verdict::TurnedBack,
-            (Hook::Xdp, 4) | (Hook::TcIngress | Hook::TcEgress, 7) => Verdict::Redirected,
-            (hook, action) => panic!("{hook:?} returned action {action}"),
+        let mut out = vec![0; bytes.len() + 256];
+        let context = context(hook, self.link, bytes);
+        let options = TestRunOptions {
+            data_in: Some(bytes),
+            data_out: Some(&mut out),
+            ctx_in: Some(&context),
+            ..TestRunOptions::new()
         };
-        Outcome { verdict, bytes: output.frame }
+        let result = match hook {
+            Hook::Xdp => loader::xdp(&mut self.ebpf).unwrap().test_run(options),
+            Hook::TcIngress => self.tc(loader::TC_INGRESS).test_run(options),
+            Hook::TcEgress => self.tc(loader::TC_EGRESS).test_run(options),
+        }
+        .unwrap_or_else(|error| panic!("{hook:?} over {} bytes: {error}", bytes.len()));
+        out.truncate(result.data_size_out as usize);
+        Outcome { verdict: verdict(hook, result.return_value), bytes: out }
+    }
+
+    fn tc(&mut self, program: &str) -> &mut SchedClassifier {
+        loader::tc(&mut self.ebpf, program).unwrap()
     }
 
     /// How the hook says "back by the link it came from".
     pub(crate) fn turned_back(&self) -> Verdict {
         if self.case.is_xdp() { Verdict::TurnedBack } else { Verdict::Redirected }
-    }
-
-    /// Makes an edit.
-    #[track_caller]
-    pub(crate) fn edit(&mut self, edit: Edit) {
-        self.maps.apply(&edit).unwrap();
-    }
-
-    /// Says what a link is, and what stands for clients on it.
-    pub(crate) fn link(&mut self, index: u32, kind: u8, masquerade: Option<IpAddr>) {
-        let addr = masquerade.map_or(Addr::ANY, Addr::from);
-        let (v4, v6) = if addr.is_v4() { (addr, Addr::ANY) } else { (Addr::ANY, addr) };
-        let link = LinkValue {
-            masquerade_v4: v4,
-            masquerade_v6: v6,
-            kind,
-            tc: 0,
-            xdp: XdpState::NOT_AN_UPLINK,
-            zero: [0; 5],
-        };
-        self.edit(Edit::Link(index, Some(link)));
-    }
-
-    /// Puts `count` backends of this node behind the VIP.
-    pub(crate) fn serve(&mut self, count: u8) {
-        let choice = self.behind(&self.case.backends(count), HERE);
-        self.frontend(self.case.vip(), self.leading_to(choice));
-    }
-
-    /// Makes backends 1, 2, ... of these, and the range of slots 0 that holds them.
-    pub(crate) fn behind(&mut self, backends: &[SocketAddr], flags: u8) -> Choice {
-        for (n, addr) in (1..).zip(backends) {
-            self.backend(n, *addr, flags);
-        }
-        let ids: Vec<u32> = (1..).take(backends.len()).collect();
-        self.range(0, &ids)
-    }
-
-    /// Writes the `n`-th backend.
-    pub(crate) fn backend(&mut self, n: u32, addr: SocketAddr, flags: u8) {
-        let value = BackendValue { flags, ..self.backend_value(addr) };
-        self.edit(Edit::Backend(n, value));
-    }
-
-    /// A backend of the case's service.
-    pub(crate) fn backend_value(&self, addr: SocketAddr) -> BackendValue {
-        BackendValue {
-            addr: addr.ip().into(),
-            port: Port::new(addr.port()),
-            proto: self.case.proto,
-            flags: HERE,
-            service: SERVICE,
-            generation: 1,
-            zero: [0; 4],
-        }
-    }
-
-    /// Writes backends into a range of slots; there are ranges 0 to 3.
-    pub(crate) fn range(&mut self, range: u32, backends: &[u32]) -> Choice {
-        let base = range * 2048;
-        self.edit(Edit::Slots(base, backends.to_vec()));
-        Choice { base, len: backends.len() as u32, flags: 0 }
-    }
-
-    /// A frontend of the case's service that leads everybody to `choice`.
-    pub(crate) fn leading_to(&self, choice: Choice) -> FrontendValue {
-        FrontendValue {
-            service: SERVICE,
-            affinity: 0,
-            affinity_timeout_s: 0,
-            inside: choice,
-            outside: choice,
-            kind: FrontendValue::CLUSTER_IP,
-            zero: [0; 3],
-        }
-    }
-
-    /// Writes a frontend.
-    pub(crate) fn frontend(&mut self, at: SocketAddr, value: FrontendValue) {
-        let key = FrontendKey::of(at.ip().into(), Port::new(at.port()), self.case.proto);
-        self.edit(Edit::Frontend(key, Some(value)));
     }
 
     /// What was counted for the Service and its first backend since the programs were loaded.
@@ -340,5 +264,28 @@ impl Rig {
         self.count_anew();
         let outcome = self.send(frame);
         assert_eq!((outcome.verdict, self.reasons()), (Verdict::Dropped, vec![(reason, 1)]));
+    }
+}
+
+/// The beginning of `struct xdp_md` or `struct __sk_buff` (include/uapi/linux/bpf.h) for a frame
+/// on a link; the rest is zero.
+fn context(hook: Hook, link: u32, bytes: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(bytes.len()).unwrap();
+    let words = match hook {
+        // data, data_end, data_meta, ingress_ifindex
+        Hook::Xdp => vec![0, len, 0, link],
+        // ifindex is the eleventh word.
+        Hook::TcIngress | Hook::TcEgress => vec![0, 0, 0, 0, 0, 0, 0, 0, 0, 0, link],
+    };
+    words.into_iter().flat_map(u32::to_ne_bytes).collect()
+}
+
+fn verdict(hook: Hook, action: u32) -> Verdict {
+    match (hook, action) {
+        (Hook::Xdp, 1) | (Hook::TcIngress | Hook::TcEgress, 2) => Verdict::Dropped,
+        (Hook::Xdp, 2) | (Hook::TcIngress | Hook::TcEgress, 3) => Verdict::Passed,
+        (Hook::Xdp, 3) => Verdict::TurnedBack,
+        (Hook::Xdp, 4) | (Hook::TcIngress | Hook::TcEgress, 7) => Verdict::Redirected,
+        (hook, action) => panic!("{hook:?} returned action {action}"),
     }
 }

@@ -1,7 +1,9 @@
 //! Who is chosen.
 
-use crate::rig::{HERE, Rig, SERVICE, each, each_where};
-use lb_common::algo::maglev::{self, Permutation, TABLE_LEN};
+use crate::case::Case;
+use crate::rig::{Rig, each, each_where};
+use crate::tables::{HERE, SERVICE, leading_to};
+use lb_common::algo::maglev::{self, Permutation};
 use lb_common::layout::backend::BackendValue;
 use lb_common::verdict::Reason;
 use lb_userspace::reconcile::Edit;
@@ -25,7 +27,7 @@ fn a_backend_in_most_slots_gets_most_flows() {
         let case = rig.case;
         rig.serve(2);
         let choice = rig.range(1, &[1, 2, 1, 1]);
-        rig.frontend(case.vip(), rig.leading_to(choice));
+        rig.frontend(case.vip(), leading_to(choice));
         let chosen = open(rig, 1_000);
         assert!((700..=800).contains(&chosen[&case.backend(1)]), "{chosen:?}");
     });
@@ -37,7 +39,7 @@ fn a_maglev_table_is_a_range_like_others() {
         rig.serve(3);
         let table = maglev_table(rig);
         let choice = rig.range(1, &table);
-        rig.frontend(rig.case.vip(), rig.leading_to(choice));
+        rig.frontend(rig.case.vip(), leading_to(choice));
         let chosen = open(rig, 1_500);
         assert!(chosen.values().all(|n| (400..=600).contains(n)), "{chosen:?}");
     });
@@ -45,9 +47,10 @@ fn a_maglev_table_is_a_range_like_others() {
 
 /// Backends 1 to 3 by cell.
 fn maglev_table(rig: &Rig) -> Vec<u32> {
-    let name = |addr: &SocketAddr| Permutation::new(addr.to_string().as_bytes(), TABLE_LEN as u32);
+    const LEN: u32 = 1021;
+    let name = |addr: &SocketAddr| Permutation::new(addr.to_string().as_bytes(), LEN);
     let mut backends: Vec<_> = rig.case.backends(3).iter().map(name).collect();
-    let mut table = vec![0; TABLE_LEN];
+    let mut table = vec![0; maglev::TABLE_LEN];
     maglev::fill(&mut table, &mut backends);
     table.into_iter().map(|index| index + 1).collect()
 }
@@ -90,14 +93,11 @@ fn a_slot_that_names_a_backend_of_another_service_drops_and_is_counted() {
 
 #[test]
 fn a_slot_without_a_backend_drops_and_is_counted() {
-    each_where(
-        |case| case.is_tcp(),
-        |rig| {
-            let case = rig.case;
-            rig.backend(1, case.backend(1), HERE);
-            let choice = rig.range(0, &[60]);
-            rig.frontend(case.vip(), rig.leading_to(choice));
-            rig.drops(&case.opening(case.pod(40_000), case.vip()), Reason::StaleSlot);
-        },
-    );
+    each_where(Case::is_tcp, |rig| {
+        let case = rig.case;
+        rig.backend(1, case.backend(1), HERE);
+        let choice = rig.range(0, &[60]);
+        rig.frontend(case.vip(), leading_to(choice));
+        rig.drops(&case.opening(case.pod(40_000), case.vip()), Reason::StaleSlot);
+    });
 }

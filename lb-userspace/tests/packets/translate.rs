@@ -1,13 +1,17 @@
 //! New flows, known flows, answers.
 
-use crate::frame::Frame;
-use crate::rig::{SERVICE, Verdict, each, each_where};
+use crate::case::PORT;
+use crate::frame::{Frame, payload};
+use crate::rig::{Verdict, each, each_where};
+use crate::tables::{SERVICE, leading_to};
 use etherparse::IpHeaders;
 use lb_common::algo::checksum;
 use lb_common::algo::tcp_state::Progress;
 use lb_common::flow::Edge;
 use lb_common::layout::conntrack::FlowValue;
-use lb_common::wire::Addr;
+use lb_common::layout::frontend::FrontendKey;
+use lb_common::wire::{Addr, Port};
+use lb_userspace::reconcile::Edit;
 
 #[test]
 fn a_new_flow_goes_to_one_of_the_backends() {
@@ -69,9 +73,8 @@ fn later_packets_of_a_flow_keep_its_backend() {
         rig.serve(3);
         let backend = rig.chosen(&case.opening(case.pod(40_000), case.vip()));
         // Whoever comes next goes elsewhere.
-        let n = case.backends(3).iter().position(|other| *other == backend).unwrap() as u32 + 1;
-        let others = rig.range(1, &[n % 3 + 1]);
-        rig.frontend(case.vip(), rig.leading_to(others));
+        let others = rig.range(1, &[case.number_of(backend) % 3 + 1]);
+        rig.frontend(case.vip(), leading_to(others));
         assert_eq!(rig.chosen(&case.later(case.pod(40_000), case.vip())), backend);
         assert_ne!(rig.chosen(&case.opening(case.pod(40_001), case.vip())), backend);
     });
@@ -83,12 +86,8 @@ fn a_flow_outlives_its_frontend() {
         let case = rig.case;
         rig.serve(1);
         rig.chosen(&case.opening(case.pod(40_000), case.vip()));
-        let key = lb_common::layout::frontend::FrontendKey::of(
-            case.vip().ip().into(),
-            lb_common::wire::Port::new(case.vip().port()),
-            case.proto,
-        );
-        rig.edit(lb_userspace::reconcile::Edit::Frontend(key, None));
+        let key = FrontendKey::of(case.vip().ip().into(), Port::new(PORT), case.proto);
+        rig.edit(Edit::Frontend(key, None));
         assert_eq!(rig.chosen(&case.later(case.pod(40_000), case.vip())), case.backend(1));
     });
 }
@@ -169,8 +168,7 @@ fn a_full_size_packet_is_translated_whole() {
     each(|rig| {
         let case = rig.case;
         rig.serve(1);
-        let payload: Vec<u8> = (0..1_400_u32).map(|n| (n * 7) as u8).collect();
-        let asked = case.later(case.pod(40_000), case.vip()).carrying(&payload);
+        let asked = case.later(case.pod(40_000), case.vip()).carrying(&payload(1_400));
         assert_eq!(rig.chosen(&asked), case.backend(1));
     });
 }

@@ -72,14 +72,12 @@ fn a_service_without_endpoints_refuses_and_one_that_is_gone_is_nothing() {
         fails(from, &impatient(connected(node_ports(NODE_UDP)[1], 5)), &[REFUSED]);
     }
     stage.remove("web.yaml");
-    let unreachable = ["network unreachable", "host unreachable"];
-    eventually("a VIP without a Service is no address at all", || {
-        let report = shell.connect(&impatient(http(vips(HTTP)[0], 1))).unwrap();
-        report.errors.keys().all(|kind| unreachable.contains(&kind.as_str()))
-    });
+    eventually("a VIP without a Service does not refuse", || !refuses(shell, vips(HTTP)[0]));
+    // The kernel limits how often it says that there is no route.
+    let nowhere = ["network unreachable", "host unreachable", "timed out"];
     for from in stage.clients() {
-        fails(from, &impatient(http(vips(HTTP)[0], 1)), &unreachable);
-        fails(from, &impatient(http(vips(HTTP)[1], 1)), &unreachable);
+        fails(from, &impatient(http(vips(HTTP)[0], 1)), &nowhere);
+        fails(from, &impatient(http(vips(HTTP)[1], 1)), &nowhere);
     }
     // Nobody listens at a node port that is nobody's: the node's own kernel says so.
     fails(client, &impatient(http(node_ports(NODE_HTTP)[0], 1)), &[REFUSED]);

@@ -31,7 +31,6 @@ fn cleanup_leaves_nothing_and_a_new_agent_starts_afresh() {
             assert!(report.replies.is_empty(), "{} to {to}: {report:?}", client.name());
         }
     }
-    assert!(stage.clean_up().starts_with("nothing was pinned in "));
 
     stage.start();
     for client in stage.clients() {

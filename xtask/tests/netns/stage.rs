@@ -31,7 +31,7 @@ pub(crate) const NODE_BULK: u16 = 30501;
 /// before they go.
 pub(crate) struct Stage {
     agent: Deployment,
-    pub(crate) servers: Vec<Process>,
+    _servers: Vec<Process>,
     pub(crate) network: Kubia,
 }
 
@@ -59,13 +59,13 @@ impl Stage {
     /// The same before the agent is started.
     pub(crate) fn idle() -> Self {
         let network = Kubia::new().unwrap();
-        let servers = network.serve().unwrap();
+        let _servers = network.serve().unwrap();
         let agent = Deployment::new(&network.node);
         agent.write("web.yaml", WEB);
         for name in PODS {
             agent.example(&format!("pod-{name}.yaml"));
         }
-        Self { agent, servers, network }
+        Self { agent, _servers, network }
     }
 
     /// A client in a pod, on the node, and outside.

@@ -9,7 +9,8 @@ fn xdp_serves_node_ports_with_backends_here_and_elsewhere() {
     let elsewhere = ("elsewhere.yaml", include_str!("manifests/elsewhere.yaml"));
     let mut stage = Stage::with_files(&[elsewhere], &["--xdp", "on"]);
     let client = stage.network.client.clone();
-    assert_eq!(uplink(&stage)["xdp"], "driver");
+    let link = uplink(&stage);
+    assert_eq!(link["xdp"], "driver", "{link}");
     let [http4, http6] = node_ports(NODE_HTTP);
     let [udp4, udp6] = node_ports(NODE_UDP);
     for (http, udp, own) in [(http4, udp4, "192.0.2.10"), (http6, udp6, "2001:db8:1::10")] {
@@ -42,6 +43,6 @@ fn xdp_serves_node_ports_with_backends_here_and_elsewhere() {
 /// What `lbctl get links` says of the node's link to the wire.
 fn uplink(stage: &Stage) -> Value {
     let links = stage.lbctl(&["get", "links"]);
-    let mut links = links.as_array().unwrap().iter();
+    let mut links = links["items"].as_array().unwrap().iter();
     links.find(|link| link["name"] == "eth0").unwrap().clone()
 }

@@ -6,10 +6,9 @@ use super::resource::{
     affinity, backends, conntrack, endpoints, frontends, links, services, sockets, status,
 };
 use super::select::{Name, Peer, Selector};
-use super::source::{Source, link_names};
+use super::source::Source;
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
-use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -269,9 +268,8 @@ fn look_at_flows(source: &Source<'_>, filter: &conntrack::Filter, style: Style) 
 
 fn look_at_links(source: &Source<'_>, named: &Named, style: Style) -> Result<Answer> {
     let decided = source.status()?.map(|status| status.links).unwrap_or_default();
-    let names = link_names(Path::new("/sys/class/net"));
     let selector = Selector { namespace: None, name: named.name.clone() };
-    answer(links::links(&source.tables.links, &decided, &names), "links", &selector, style)
+    answer(links::links(&source.tables.links, &decided), "links", &selector, style)
 }
 
 fn look_at_status(source: &Source<'_>, style: Style) -> Result<Answer> {

@@ -9,8 +9,6 @@ use anyhow::Result;
 use lb_common::layout::counter::Traffic;
 use lb_common::layout::node::Clock;
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 
 /// What resources are read from.
 pub(super) struct Source<'a> {
@@ -75,15 +73,4 @@ impl Ages {
     pub(super) fn of(&self, seen: u32) -> Option<u64> {
         (self.clock.hz != 0).then(|| self.clock.seconds_since(seen, self.now_ns))
     }
-}
-
-/// The names of the host's links by index. `sysfs` is `/sys/class/net`; a link that goes away
-/// meanwhile is left out.
-pub(super) fn link_names(sysfs: &Path) -> BTreeMap<u32, String> {
-    let links = fs::read_dir(sysfs).into_iter().flatten().flatten();
-    let named = links.filter_map(|link| {
-        let index = fs::read_to_string(link.path().join("ifindex")).ok()?;
-        Some((index.trim().parse().ok()?, link.file_name().to_string_lossy().into_owned()))
-    });
-    named.collect()
 }

@@ -26,7 +26,8 @@ pub(super) fn assign(
     let mut taken = Taken::new();
     let mut open = Vec::new();
     let held = memory.all_ips();
-    for draft in drafts.values_mut() {
+    for name in holders_first(drafts, memory) {
+        let Some(draft) = drafts.get_mut(&name) else { continue };
         settle_families(draft, &supported);
         open.extend(
             keep_explicit(draft, &mut taken)
@@ -56,6 +57,18 @@ pub(super) fn assign(
     memory.remember_ips(
         given.map(|draft| (&draft.service.name, draft.service.cluster_ips.as_slice())),
     );
+}
+
+/// The names of the Services: those that had one of their explicit addresses before come first, so
+/// that a newcomer never takes an address that is in use.
+fn holders_first(drafts: &BTreeMap<ObjectName, Draft>, memory: &Memory) -> Vec<ObjectName> {
+    let had = |name: &ObjectName| {
+        let explicit = drafts.get(name).map_or(&[][..], |draft| &draft.service.cluster_ips);
+        explicit.iter().any(|address| memory.ips(name).contains(address))
+    };
+    let mut names: Vec<ObjectName> = drafts.keys().cloned().collect();
+    names.sort_by_cached_key(|name| !had(name));
+    names
 }
 
 /// The families of the service CIDRs; the first one is the default.

@@ -42,7 +42,8 @@ pub(super) fn assign(
     let mut taken = Taken::new();
     let mut open = Vec::new();
     let held = memory.all_ports();
-    for draft in drafts.values_mut() {
+    for name in holders_first(drafts, memory) {
+        let Some(draft) = drafts.get_mut(&name) else { continue };
         drop_unfitting(draft);
         for claim in claims(draft) {
             if !keep_explicit(draft, &claim, range, &mut taken) {
@@ -67,6 +68,20 @@ pub(super) fn assign(
         }
     }
     remember(drafts, memory);
+}
+
+/// The names of the Services: those that had one of their explicit numbers before come first, so
+/// that a newcomer never takes a number that is in use.
+fn holders_first(drafts: &BTreeMap<ObjectName, Draft>, memory: &Memory) -> Vec<ObjectName> {
+    let had = |name: &ObjectName| {
+        let ports = drafts.get(name).map_or(&[][..], |draft| &draft.service.ports);
+        ports.iter().any(|port| {
+            port.node_port.is_some() && port.node_port == memory.port(name, &label(port))
+        })
+    };
+    let mut names: Vec<ObjectName> = drafts.keys().cloned().collect();
+    names.sort_by_cached_key(|name| !had(name));
+    names
 }
 
 /// A number that no node would listen on, by the Service's own type.

@@ -26,7 +26,7 @@ pub(crate) enum LinkKind {
 pub(crate) struct LinkView {
     /// Its index; 0 stands for the node, whose addresses stand in for links without one.
     pub(crate) index: u32,
-    /// Its name; null: it is gone.
+    /// Its name; null: unknown.
     pub(crate) name: Option<String>,
     /// What is behind it.
     pub(crate) kind: LinkKind,
@@ -45,11 +45,7 @@ pub(crate) struct LinkView {
 }
 
 /// All links by index: those in the map, and those that only the agent speaks of.
-pub(crate) fn links(
-    values: &BTreeMap<u32, LinkValue>,
-    decided: &[LinkStatus],
-    names: &BTreeMap<u32, String>,
-) -> Vec<LinkView> {
+pub(crate) fn links(values: &BTreeMap<u32, LinkValue>, decided: &[LinkStatus]) -> Vec<LinkView> {
     let decided: BTreeMap<u32, &LinkStatus> =
         decided.iter().map(|link| (link.index, link)).collect();
     let indexes: BTreeSet<u32> = values.keys().chain(decided.keys()).copied().collect();
@@ -57,7 +53,11 @@ pub(crate) fn links(
         let status = decided.get(&index).copied();
         let mut view =
             values.get(&index).map_or_else(|| unserved(index), |value| served(index, value));
-        view.name = if index == 0 { Some("(node)".to_owned()) } else { names.get(&index).cloned() };
+        if index == 0 {
+            view.name = Some("(node)".to_owned());
+        } else if view.name.is_none() {
+            view.name = status.map(|link| link.name.clone());
+        }
         view.remark = status.map(|link| link.reason.clone()).unwrap_or_default();
         view
     };
@@ -72,6 +72,7 @@ fn served(index: u32, value: &LinkValue) -> LinkView {
     };
     let (xdp, xdp_reason) = xdp(value.xdp);
     LinkView {
+        name: name(value),
         kind,
         tc: match value.tc {
             LinkValue::TCX => Some("tcx"),
@@ -84,6 +85,12 @@ fn served(index: u32, value: &LinkValue) -> LinkView {
         masquerade_v6: some_ip(value.masquerade_v6),
         ..unserved(index)
     }
+}
+
+/// The name that the agent noted: indexes mean something in the agent's network namespace only.
+fn name(value: &LinkValue) -> Option<String> {
+    let bytes = value.name.split(|byte| *byte == 0).next().unwrap_or_default();
+    (!bytes.is_empty()).then(|| String::from_utf8_lossy(bytes).into_owned())
 }
 
 /// A link that is not in the map.

@@ -264,7 +264,8 @@ fn without_a_clock_ages_are_unknown() {
 
 #[test]
 fn links_say_why_xdp_is_off() {
-    let link = |kind, tc, xdp| LinkValue {
+    let link = |kind, tc, xdp, named: &str| LinkValue {
+        name: std::array::from_fn(|at| named.as_bytes().get(at).copied().unwrap_or(0)),
         masquerade_v4: addr("192.0.2.2"),
         masquerade_v6: Addr::ANY,
         kind,
@@ -273,19 +274,17 @@ fn links_say_why_xdp_is_off() {
         zero: [0; 5],
     };
     let values = [
-        (0, link(0, 0, XdpState::NOT_AN_UPLINK)),
-        (2, link(LinkValue::UPLINK, LinkValue::TCX, XdpState::DRIVER)),
-        (3, link(LinkValue::UPLINK, LinkValue::CLSACT, XdpState::REFUSED)),
+        (0, link(0, 0, XdpState::NOT_AN_UPLINK, "")),
+        (2, link(LinkValue::UPLINK, LinkValue::TCX, XdpState::DRIVER, "eth0")),
+        (3, link(LinkValue::UPLINK, LinkValue::CLSACT, XdpState::REFUSED, "eth1")),
         (
             4,
             LinkValue {
                 masquerade_v4: Addr::ANY,
-                ..link(LinkValue::POD, LinkValue::TCX, XdpState::NOT_AN_UPLINK)
+                ..link(LinkValue::POD, LinkValue::TCX, XdpState::NOT_AN_UPLINK, "veth7")
             },
         ),
     ];
-    let names =
-        [(2, "eth0"), (3, "eth1"), (5, "wg0")].map(|(index, name)| (index, name.to_owned()));
     let left_alone = LinkStatus {
         index: 5,
         name: "wg0".into(),
@@ -293,14 +292,14 @@ fn links_say_why_xdp_is_off() {
         reason: "matches no --devices pattern".into(),
     };
     check(
-        &links(&values.into(), &[left_alone], &names.into()),
+        &links(&values.into(), &[left_alone]),
         TABLE,
         "
         INDEX  NAME    KIND    TC      XDP     MASQUERADE  REASON
         0      (node)  none    -       -       192.0.2.2   -
         2      eth0    uplink  tcx     driver  192.0.2.2   -
         3      eth1    uplink  clsact  off     192.0.2.2   the driver refused the XDP program
-        4      <gone>  pod     tcx     -       <none>      XDP is for uplinks only
+        4      veth7   pod     tcx     -       <none>      XDP is for uplinks only
         5      wg0     none    -       -       <none>      matches no --devices pattern
         ",
     );
