@@ -2,11 +2,12 @@
 //!
 //! An endpoint joins a service port by the port's name and protocol; the number comes from each
 //! slice. Ready ones first; if there is none, those that serve while they terminate (KEP-1669),
-//! decided apart for all nodes and for this one. Topology hints (KEP-2433, KEP-4444) narrow the
-//! first set only, and only when every ready endpoint carries one that can be followed.
+//! decided apart for all nodes and for this one. Topology hints (KEP-2433, KEP-3015, KEP-4444)
+//! narrow the set of all nodes only, and only while every ready endpoint carries one and one of
+//! them fits.
 
 use super::{Family, NodeView};
-use crate::model::{Endpoint, EndpointSlice, ServicePort};
+use crate::model::{Endpoint, EndpointPort, EndpointSlice, ServicePort};
 use lb_common::layout::backend::BackendValue;
 use lb_common::wire::{Addr, Port};
 use std::collections::BTreeMap;
@@ -27,22 +28,16 @@ pub struct BackendPlan {
     pub flags: u8,
 }
 
-impl BackendPlan {
-    fn has(&self, bits: u8) -> bool {
-        self.flags & bits == bits
-    }
-}
-
 /// The endpoints of a service port in one family.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Endpoints {
     /// All of them.
     pub backends: BTreeMap<BackendKey, BackendPlan>,
-    /// The usable ones of the cluster.
+    /// Those of the cluster that new connections may choose, in order.
     pub cluster: Vec<BackendKey>,
-    /// The usable ones of this node.
+    /// Those of this node that new connections may choose, in order.
     pub local: Vec<BackendKey>,
-    /// Whether any endpoint is usable at all, hints aside.
+    /// Whether any endpoint of the cluster is usable, hints aside.
     pub any_usable: bool,
 }
 
@@ -52,6 +47,8 @@ struct Entry<'a> {
     local: bool,
 }
 
+type Entries<'a> = BTreeMap<BackendKey, Entry<'a>>;
+
 /// Sorts the endpoints of `port`.
 pub fn of<'a>(
     port: &ServicePort,
@@ -60,105 +57,100 @@ pub fn of<'a>(
     node: &NodeView,
 ) -> Endpoints {
     let entries = collect(port, slices, family, node);
-    let ready = |e: &Entry<'_>| e.endpoint.ready;
-    let serving = |e: &Entry<'_>| e.endpoint.serving && e.endpoint.terminating;
-    let all = |_: &Entry<'_>| true;
-    let here = |e: &Entry<'_>| e.local;
-    let usable = first_not_empty(&entries, all, ready, serving);
-    let local = first_not_empty(&entries, here, ready, serving);
-    let cluster = hinted(&entries, node).unwrap_or_else(|| usable.clone());
-    let backends = entries.iter().map(|(key, entry)| {
-        let sets = [
-            (cluster.contains(key), BackendValue::IN_CLUSTER_SET),
-            (local.contains(key), BackendValue::IN_LOCAL_SET),
+    let everywhere = usable(&entries, |_| true);
+    let any_usable = !everywhere.is_empty();
+    let cluster = hinted(&entries, node).unwrap_or(everywhere);
+    let local = usable(&entries, |entry| entry.local);
+    let plan = |(key, entry): (&BackendKey, &Entry<'_>)| {
+        let flags = [
+            (entry.local, BackendValue::LOCAL),
+            (cluster.binary_search(key).is_ok(), BackendValue::IN_CLUSTER_SET),
+            (local.binary_search(key).is_ok(), BackendValue::IN_LOCAL_SET),
+            (entry.endpoint.ready, BackendValue::READY),
+            (entry.endpoint.serving, BackendValue::SERVING),
+            (entry.endpoint.terminating, BackendValue::TERMINATING),
         ];
-        let in_sets = sets.iter().filter(|(is, _)| *is).fold(0, |flags, (_, bit)| flags | bit);
-        (*key, BackendPlan { flags: conditions(entry) | in_sets })
-    });
-    Endpoints { backends: backends.collect(), any_usable: !usable.is_empty(), cluster, local }
+        (*key, BackendPlan { flags: flags.iter().filter(|(is, _)| *is).map(|(_, bit)| bit).sum() })
+    };
+    let backends = entries.iter().map(plan).collect();
+    Endpoints { backends, cluster, local, any_usable }
 }
 
-/// The endpoints by address and port. The same address and port twice is one backend, and the
-/// entry that is not terminating wins.
+/// The endpoints by address and port, each once.
 fn collect<'a>(
     port: &ServicePort,
     slices: impl Iterator<Item = &'a EndpointSlice>,
     family: Family,
     node: &NodeView,
-) -> BTreeMap<BackendKey, Entry<'a>> {
-    let mut entries = BTreeMap::<BackendKey, Entry<'a>>::new();
-    for slice in slices {
-        for slice_port in &slice.ports {
-            if slice_port.name != port.name || slice_port.protocol != port.protocol {
-                continue;
-            }
-            for endpoint in &slice.endpoints {
-                let addr = Addr::from(endpoint.address);
-                if Family::of(addr) != family {
-                    continue;
-                }
-                let key = BackendKey { addr, port: Port::new(slice_port.port) };
-                let local = endpoint.node.as_deref().is_some_and(|name| name == node.name);
-                let entry = Entry { endpoint, local };
-                match entries.get(&key) {
-                    Some(known) if !supersedes(&entry, known) => {}
-                    _ => drop(entries.insert(key, entry)),
-                }
-            }
+) -> Entries<'a> {
+    let mut entries = Entries::new();
+    for (key, endpoint) in slices.flat_map(|slice| joined(port, slice)) {
+        let local = endpoint.node.as_deref().is_some_and(|name| name == node.name);
+        let entry = Entry { endpoint, local };
+        let known = entries.get(&key);
+        if Family::of(key.addr) == family
+            && known.is_none_or(|known| entry.standing() > known.standing())
+        {
+            entries.insert(key, entry);
         }
     }
     entries
 }
 
-fn supersedes(new: &Entry<'_>, known: &Entry<'_>) -> bool {
-    known.endpoint.terminating && !new.endpoint.terminating
+/// The endpoints of a slice at the ports that belong to the service port.
+fn joined<'a>(
+    port: &ServicePort,
+    slice: &'a EndpointSlice,
+) -> impl Iterator<Item = (BackendKey, &'a Endpoint)> {
+    let own = |other: &&EndpointPort| other.name == port.name && other.protocol == port.protocol;
+    slice.ports.iter().filter(own).flat_map(|own| {
+        let port = Port::new(own.port);
+        let key = move |endpoint: &Endpoint| BackendKey { addr: endpoint.address.into(), port };
+        slice.endpoints.iter().map(move |endpoint| (key(endpoint), endpoint))
+    })
 }
 
-/// The entries of `within` that are `first`, or if there is none, those that are `second`.
-fn first_not_empty(
-    entries: &BTreeMap<BackendKey, Entry<'_>>,
-    within: impl Fn(&Entry<'_>) -> bool,
-    first: impl Fn(&Entry<'_>) -> bool,
-    second: impl Fn(&Entry<'_>) -> bool,
-) -> Vec<BackendKey> {
-    let keys = |wanted: &dyn Fn(&Entry<'_>) -> bool| -> Vec<BackendKey> {
-        entries.iter().filter(|(_, e)| within(e) && wanted(e)).map(|(key, _)| *key).collect()
+impl Entry<'_> {
+    /// The larger one counts where slices tell the same endpoint twice: while it moves from one
+    /// slice to another, either may be behind. That it is not terminating comes first, as with
+    /// kube-proxy; the rest makes the answer independent of the slices' order.
+    fn standing(&self) -> (bool, bool, bool, bool) {
+        let Endpoint { ready, serving, terminating, .. } = self.endpoint;
+        (!terminating, *ready, *serving, self.local)
+    }
+}
+
+/// The entries of `within` that are ready; if there is none, those that serve while terminating.
+/// An endpoint that is merely not ready is never usable.
+fn usable(entries: &Entries<'_>, within: fn(&Entry<'_>) -> bool) -> Vec<BackendKey> {
+    let keys = |wanted: fn(&Endpoint) -> bool| -> Vec<BackendKey> {
+        let found = entries.iter().filter(|(_, entry)| within(entry) && wanted(entry.endpoint));
+        found.map(|(key, _)| *key).collect()
     };
-    let found = keys(&first);
-    if found.is_empty() { keys(&second) } else { found }
+    let ready = keys(|endpoint| endpoint.ready);
+    if ready.is_empty() { keys(|endpoint| endpoint.serving && endpoint.terminating) } else { ready }
 }
 
 /// The ready endpoints that are meant for this node, or else for its zone; `None` if hints do not
 /// apply.
-fn hinted(entries: &BTreeMap<BackendKey, Entry<'_>>, node: &NodeView) -> Option<Vec<BackendKey>> {
-    let by = |hints: fn(&Endpoint) -> &[String], place: &str| -> Option<Vec<BackendKey>> {
-        let ready: Vec<_> = entries.iter().filter(|(_, e)| e.endpoint.ready).collect();
-        if ready.iter().any(|(_, e)| hints(e.endpoint).is_empty()) {
+fn hinted(entries: &Entries<'_>, node: &NodeView) -> Option<Vec<BackendKey>> {
+    let zone = || meant_for(entries, node.zone.as_deref()?, |endpoint| &endpoint.hint_zones);
+    meant_for(entries, &node.name, |endpoint| &endpoint.hint_nodes).or_else(zone)
+}
+
+/// The ready endpoints whose hints name `place`; `None` if there is none, or if one has no hint.
+fn meant_for(
+    entries: &Entries<'_>,
+    place: &str,
+    hints: fn(&Endpoint) -> &[String],
+) -> Option<Vec<BackendKey>> {
+    let mut keys = Vec::new();
+    for (key, entry) in entries.iter().filter(|(_, entry)| entry.endpoint.ready) {
+        let hints = hints(entry.endpoint);
+        if hints.is_empty() {
             return None;
         }
-        let meant =
-            ready.iter().filter(|(_, e)| hints(e.endpoint).iter().any(|hint| hint == place));
-        let keys: Vec<_> = meant.map(|(key, _)| **key).collect();
-        (!keys.is_empty()).then_some(keys)
-    };
-    by(|e| &e.hint_nodes, &node.name)
-        .or_else(|| node.zone.as_deref().and_then(|zone| by(|e| &e.hint_zones, zone)))
-}
-
-fn conditions(entry: &Entry<'_>) -> u8 {
-    let Entry { endpoint, local } = entry;
-    let bits = [
-        (*local, BackendValue::LOCAL),
-        (endpoint.ready, BackendValue::READY),
-        (endpoint.serving, BackendValue::SERVING),
-        (endpoint.terminating, BackendValue::TERMINATING),
-    ];
-    bits.iter().filter(|(holds, _)| *holds).fold(0, |flags, (_, bit)| flags | bit)
-}
-
-impl Endpoints {
-    /// Whether the endpoint at `key` serves, ready or not.
-    pub fn serves(&self, key: &BackendKey) -> bool {
-        self.backends.get(key).is_some_and(|backend| backend.has(BackendValue::SERVING))
+        keys.extend(hints.iter().any(|hint| hint == place).then_some(*key));
     }
+    (!keys.is_empty()).then_some(keys)
 }

@@ -1,7 +1,7 @@
 //! Which addresses and ports mean a service port, whom they lead where, and what they say when
 //! nobody is there.
 //!
-//! The internal traffic policy governs the ClusterIP only; the external one governs node ports,
+//! The internal traffic policy governs the `ClusterIP` only; the external one governs node ports,
 //! external and load-balancer addresses, and binds outsiders only: pods of the cluster and the
 //! node itself get the endpoints of all nodes ("short-circuit").
 
@@ -34,67 +34,81 @@ pub struct FrontendPlan {
     pub outside: Side,
 }
 
-/// The frontends of `port` in one family.
+/// The frontends of `port` in one family, each once. None, if the Service is not of this family:
+/// it is, if it has a `ClusterIP` of it.
 pub fn of(
     service: &Service,
     port: &ServicePort,
     family: Family,
     node: &NodeView,
 ) -> Vec<FrontendPlan> {
-    let internal = sides(service.internal_policy, service.internal_policy, node.cluster_ip_snat());
-    let external = external_sides(service.external_policy, node);
-    let at = |addr: Addr| FrontendKey::of(addr, Port::new(port.port), proto(port.protocol));
-    let plan = |key, kind, (inside, outside)| FrontendPlan { key, kind, inside, outside };
-    let mut plans = Vec::new();
-    // Everything hangs on the family's ClusterIP: without one the Service is not of this family.
-    let Some(cluster_ip) = in_family(&service.cluster_ips, family).next() else {
-        return plans;
-    };
-    plans.push(plan(at(cluster_ip), FrontendValue::CLUSTER_IP, internal));
-    for addr in in_family(&service.external_ips, family) {
-        plans.push(plan(at(addr), FrontendValue::EXTERNAL_IP, external));
+    if in_family(&service.cluster_ips, family).next().is_none() {
+        return Vec::new();
     }
-    if service.kind == ServiceType::LoadBalancer {
-        for addr in in_family(&service.load_balancer_ips, family) {
-            plans.push(plan(at(addr), FrontendValue::LOAD_BALANCER, external));
+    let internal = internal_sides(service.internal_policy, node);
+    let external = external_sides(service.external_policy, node);
+    let mut plans = Vec::<FrontendPlan>::new();
+    for (key, kind) in places(service, port, family) {
+        let is_internal = kind == FrontendValue::CLUSTER_IP;
+        let (inside, outside) = if is_internal { internal } else { external };
+        // An external address may be the load balancer's too.
+        if plans.iter().all(|plan| plan.key != key) {
+            plans.push(FrontendPlan { key, kind, inside, outside });
         }
     }
-    let exposed = matches!(service.kind, ServiceType::NodePort | ServiceType::LoadBalancer);
-    if let Some(number) = port.node_port.filter(|_| exposed) {
-        let key =
-            FrontendKey::node_port(Port::new(number), proto(port.protocol), family == Family::V6);
-        plans.push(plan(key, FrontendValue::NODE_PORT, external));
-    }
     plans
+}
+
+/// Addresses and ports, with what kind of address each is.
+fn places(service: &Service, port: &ServicePort, family: Family) -> Vec<(FrontendKey, u8)> {
+    let proto = proto(port.protocol);
+    let at = |kind| move |addr| (FrontendKey::of(addr, Port::new(port.port), proto), kind);
+    let cluster_ip = in_family(&service.cluster_ips, family).take(1);
+    let external_ips = in_family(&service.external_ips, family);
+    let load_balanced = service.kind == ServiceType::LoadBalancer;
+    let load_balancer_ips = in_family(&service.load_balancer_ips, family).filter(|_| load_balanced);
+    let exposed = matches!(service.kind, ServiceType::NodePort | ServiceType::LoadBalancer);
+    let node_port = port.node_port.filter(|_| exposed).map(|number| {
+        let key = FrontendKey::node_port(Port::new(number), proto, family == Family::V6);
+        (key, FrontendValue::NODE_PORT)
+    });
+    cluster_ip
+        .map(at(FrontendValue::CLUSTER_IP))
+        .chain(external_ips.map(at(FrontendValue::EXTERNAL_IP)))
+        .chain(load_balancer_ips.map(at(FrontendValue::LOAD_BALANCER)))
+        .chain(node_port)
+        .collect()
 }
 
 fn in_family(addrs: &[IpAddr], family: Family) -> impl Iterator<Item = Addr> {
     addrs.iter().map(|ip| Addr::from(*ip)).filter(move |addr| Family::of(*addr) == family)
 }
 
-/// Both sides of an external frontend.
-fn external_sides(policy: TrafficPolicy, node: &NodeView) -> (Side, Side) {
-    match policy {
-        // Whoever is let in keeps its address: a local endpoint answers by this node.
-        TrafficPolicy::Local => sides(TrafficPolicy::Cluster, policy, (0, 0)),
-        TrafficPolicy::Cluster => sides(policy, policy, node.external_snat()),
-    }
+/// Both sides of the `ClusterIP`.
+fn internal_sides(policy: TrafficPolicy, node: &NodeView) -> (Side, Side) {
+    let (inside, outside) = node.cluster_ip_snat();
+    (Side { policy, flags: inside }, Side { policy, flags: outside })
 }
 
-fn sides(inside: TrafficPolicy, outside: TrafficPolicy, snat: (u32, u32)) -> (Side, Side) {
-    (Side { policy: inside, flags: snat.0 }, Side { policy: outside, flags: snat.1 })
+/// Both sides of an external frontend.
+fn external_sides(policy: TrafficPolicy, node: &NodeView) -> (Side, Side) {
+    // Whoever a Local policy lets in keeps its address: a local endpoint answers by this node,
+    // and so do pods of the cluster, whom it does not bind.
+    let flags = match policy {
+        TrafficPolicy::Cluster => node.external_snat(),
+        TrafficPolicy::Local => 0,
+    };
+    (Side { policy: TrafficPolicy::Cluster, flags }, Side { policy, flags })
 }
 
 /// Adds what an empty set means: usable endpoints, but none that a `Local` policy allows here,
 /// drops; none anywhere refuses.
 pub fn with_verdicts(mut plans: Vec<FrontendPlan>, endpoints: &Endpoints) -> Vec<FrontendPlan> {
     let drops = endpoints.any_usable && endpoints.local.is_empty();
-    for plan in &mut plans {
-        for side in [&mut plan.inside, &mut plan.outside] {
-            if side.policy == TrafficPolicy::Local {
-                side.flags |= Choice::LOCAL | if drops { Choice::DROP } else { 0 };
-            }
-        }
+    let local = Choice::LOCAL | if drops { Choice::DROP } else { 0 };
+    let sides = plans.iter_mut().flat_map(|plan| [&mut plan.inside, &mut plan.outside]);
+    for side in sides.filter(|side| side.policy == TrafficPolicy::Local) {
+        side.flags |= local;
     }
     plans
 }

@@ -13,10 +13,10 @@ pub mod frontend;
 pub mod node;
 
 use crate::model::{
-    Algorithm, EndpointSlice, ObjectName, Problem, Protocol, Service, ServiceType, TrafficPolicy,
+    Algorithm, EndpointSlice, ObjectName, Problem, Protocol, Service, ServicePort, ServiceType,
+    TrafficPolicy,
 };
-use ipnet::IpNet;
-use lb_common::layout::service::ServiceValue;
+use lb_common::layout::service::{ServiceValue, field};
 use lb_common::wire::{Addr, IpProto, Port};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -71,7 +71,8 @@ pub struct PortName {
 impl fmt::Display for PortName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { service, port, protocol, family } = self;
-        write!(f, "{service}:{port}/{} (IPv{})", protocol.name(), family.number())
+        let colon = if port.is_empty() { "" } else { ":" };
+        write!(f, "{service}{colon}{port}/{} (IPv{})", protocol.name(), family.number())
     }
 }
 
@@ -124,12 +125,7 @@ pub fn plan(service: &Service, slices: &BTreeMap<String, EndpointSlice>, node: &
             }
             let endpoints = endpoint::of(port, slices.values(), family, node);
             plan.ports.push(PortPlan {
-                name: PortName {
-                    service: service.name.clone(),
-                    port: port.name.clone(),
-                    protocol: port.protocol,
-                    family,
-                },
+                name: name(service, port, family),
                 info: info(service, port, family),
                 frontends: frontend::with_verdicts(frontends, &endpoints),
                 backends: endpoints.backends,
@@ -140,12 +136,23 @@ pub fn plan(service: &Service, slices: &BTreeMap<String, EndpointSlice>, node: &
             });
         }
     }
+    plan.problems.extend(unguarded(service));
     plan
 }
 
-fn info(service: &Service, port: &crate::model::ServicePort, family: Family) -> ServiceValue {
-    use lb_common::layout::service::field;
-    let local = |policy, bit| if policy == TrafficPolicy::Local { bit } else { 0 };
+fn name(service: &Service, port: &ServicePort, family: Family) -> PortName {
+    PortName {
+        service: service.name.clone(),
+        port: port.name.clone(),
+        protocol: port.protocol,
+        family,
+    }
+}
+
+fn info(service: &Service, port: &ServicePort, family: Family) -> ServiceValue {
+    let external_local = service.external_policy == TrafficPolicy::Local && is_external(service);
+    let internal_local = service.internal_policy == TrafficPolicy::Local;
+    let flag = |on, bit| if on { bit } else { 0 };
     ServiceValue {
         namespace: field(&service.name.namespace),
         name: field(&service.name.name),
@@ -159,10 +166,30 @@ fn info(service: &Service, port: &crate::model::ServicePort, family: Family) -> 
             ServiceType::NodePort => ServiceValue::NODE_PORT,
             ServiceType::LoadBalancer => ServiceValue::LOAD_BALANCER,
         },
-        flags: local(service.external_policy, ServiceValue::EXTERNAL_LOCAL)
-            | local(service.internal_policy, ServiceValue::INTERNAL_LOCAL),
+        flags: flag(external_local, ServiceValue::EXTERNAL_LOCAL)
+            | flag(internal_local, ServiceValue::INTERNAL_LOCAL),
         family: family.number(),
     }
+}
+
+/// Whether the external traffic policy means anything.
+fn is_external(service: &Service) -> bool {
+    match service.kind {
+        ServiceType::NodePort | ServiceType::LoadBalancer => true,
+        ServiceType::ClusterIP => !service.external_ips.is_empty(),
+        ServiceType::ExternalName => false,
+    }
+}
+
+/// The packet programs have no source ranges yet, and an address that looks guarded and is not
+/// must not go unnoticed.
+fn unguarded(service: &Service) -> Option<Problem> {
+    let guarded = !service.source_ranges.is_empty() && !service.load_balancer_ips.is_empty();
+    guarded.then(|| Problem {
+        subject: format!("Service {}", service.name),
+        field: "spec.loadBalancerSourceRanges".to_owned(),
+        message: "is not supported; everybody may use the load balancer's addresses".to_owned(),
+    })
 }
 
 /// The protocol number of a Service's protocol.
@@ -172,12 +199,6 @@ pub fn proto(protocol: Protocol) -> IpProto {
         Protocol::Udp => IpProto::UDP,
         Protocol::Sctp => IpProto::SCTP,
     }
-}
-
-/// Whether `addr` is in one of `ranges`.
-pub fn within(ranges: &[IpNet], addr: Addr) -> bool {
-    let ip = addr.to_ip();
-    ranges.iter().any(|range| range.contains(&ip))
 }
 
 #[cfg(test)]

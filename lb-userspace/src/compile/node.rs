@@ -28,7 +28,7 @@ pub struct NodeView {
     pub snat: SnatMode,
     /// Pods can be told from outsiders, because the cluster's ranges are known.
     pub can_tell_pods: bool,
-    /// Pods that ask a ClusterIP are masqueraded too.
+    /// Pods that ask a `ClusterIP` are masqueraded too.
     pub masquerade_all: bool,
 }
 
@@ -39,40 +39,41 @@ impl NodeView {
         Self { name: node.name.clone(), zone, snat, can_tell_pods, masquerade_all: false }
     }
 
-    /// Bits of [`Choice`] for a ClusterIP: (inside, outside). kube-proxy looks at the source only,
-    /// and masquerades everybody outside the cluster's ranges.
+    /// Bits of [`Choice`] for a `ClusterIP`, inside and outside. kube-proxy looks at the source
+    /// only, and masquerades everybody outside the cluster's ranges.
     pub(super) fn cluster_ip_snat(&self) -> (u32, u32) {
-        let bit = |on: bool| if on && self.snat == SnatMode::Always { Choice::SNAT } else { 0 };
-        (bit(self.masquerade_all), bit(self.masquerade_all || self.can_tell_pods))
+        let outside = self.masquerade_all || self.can_tell_pods;
+        (self.snat_if(self.masquerade_all), self.snat_if(outside))
     }
 
     /// The same for external frontends with the policy `Cluster`: kube-proxy masquerades all.
-    pub(super) fn external_snat(&self) -> (u32, u32) {
-        match self.snat {
-            SnatMode::Always => (Choice::SNAT, Choice::SNAT),
-            SnatMode::Minimal => (0, 0),
-        }
+    pub(super) fn external_snat(&self) -> u32 {
+        self.snat_if(true)
+    }
+
+    fn snat_if(&self, masqueraded: bool) -> u32 {
+        if masqueraded && self.snat == SnatMode::Always { Choice::SNAT } else { 0 }
     }
 }
 
 /// The addresses that serve node ports: those in `ranges`, judged per family; no range of a
-/// family means every address of it. IPv6 loopback never serves; 127.0.0.1 does, for processes of
-/// the node.
+/// family means every address of it. 127.0.0.1 serves processes of the node if it is among
+/// `addrs`.
 pub fn node_port_addrs(addrs: impl Iterator<Item = IpAddr>, ranges: &[IpNet]) -> BTreeSet<Addr> {
-    let allowed = |ip: &IpAddr| {
-        let mut own =
-            ranges.iter().filter(|range| range.addr().is_ipv4() == ip.is_ipv4()).peekable();
-        own.peek().is_none() || own.any(|range| range.contains(ip))
-    };
-    addrs
-        .filter(|ip| {
-            !(ip.is_ipv6() && ip.is_loopback()) && !ip.is_multicast() && !is_link_local_v6(ip)
-        })
-        .filter(allowed)
-        .map(Addr::from)
-        .collect()
+    addrs.filter(|ip| can_serve(ip) && allowed(ip, ranges)).map(Addr::from).collect()
 }
 
-fn is_link_local_v6(ip: &IpAddr) -> bool {
-    matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local())
+fn allowed(ip: &IpAddr, ranges: &[IpNet]) -> bool {
+    let of_family = |range: &&IpNet| range.addr().is_ipv4() == ip.is_ipv4();
+    let mut own = ranges.iter().filter(of_family).peekable();
+    own.peek().is_none() || own.any(|range| range.contains(ip))
+}
+
+/// IPv6 loopback never serves: the kernel does not route it.
+fn can_serve(ip: &IpAddr) -> bool {
+    let never = match ip {
+        IpAddr::V4(v4) => v4.is_multicast(),
+        IpAddr::V6(v6) => v6.is_multicast() || v6.is_loopback() || v6.is_unicast_link_local(),
+    };
+    !never
 }

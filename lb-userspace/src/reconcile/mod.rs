@@ -4,12 +4,20 @@
 //! The state of all tables is a value ([`Tables`]); at start it is read from the kernel, so a
 //! restart is an ordinary difference.
 
-/// Ids, generations and slot ranges.
-pub mod ids;
-/// Who owns which part of the tables.
-pub mod planner;
 /// The wanted or actual content of the maps, and the way from one to the other.
 pub mod tables;
+/// What a service port has in them.
+mod entry;
+/// Numbers and slots that are free.
+pub mod ids;
+mod ranges;
+/// A plan gets its ids, generations and slots.
+mod slots;
+mod draft;
+/// Who holds what several claim.
+mod claims;
+/// The owner of it all, one Service at a time.
+pub mod planner;
 
 pub use planner::Planner;
 pub use tables::{Edit, Tables};

@@ -1,23 +1,23 @@
-//! Who owns which part of the tables: one service at a time, so that the cost of a change is the
+//! Who owns which part of the tables: one Service at a time, so that the cost of a change is the
 //! size of the change.
 //!
-//! Every Service claims the entries that its plan needs. Backends, slots and names are its own;
-//! a frontend can be claimed by several, and the oldest claim holds it (then the first by name),
-//! whatever order the objects came in.
+//! A Service changes in one step ([`Planner::update`]): its ports get what they need
+//! ([`Draft`]), the claims on frontends are settled, and the difference to what the kernel holds
+//! becomes edits. What a port no longer needs is given back only when nothing points to it any
+//! more. A port that finds a table full stays as it was, and is tried again whenever something
+//! else changed.
 
-use crate::compile::{BackendKey, FrontendPlan, Plan, PortName, PortPlan, Side, proto};
-use crate::model::{Algorithm, ObjectName, Problem, TrafficPolicy};
-use crate::reconcile::ids::{Ids, Limits, Range};
-use crate::reconcile::tables::{Edit, Tables, diff};
-use lb_common::algo::maglev::{self, Permutation};
-use lb_common::layout::backend::BackendValue;
-use lb_common::layout::frontend::{Choice, FrontendKey, FrontendValue};
+use super::claims::Claims;
+use super::draft::{Draft, free_cell};
+use super::entry::{self, Entry};
+use super::ids::{Full, Ids, Limits};
+use super::tables::{Edit, Tables, diff};
+use crate::compile::{Family, Plan, PortName, PortPlan};
+use crate::model::{ObjectName, Problem, Protocol};
+use lb_common::layout::frontend::{FrontendKey, FrontendValue};
 use lb_common::layout::node::LinkValue;
-use lb_common::wire::{Addr, IpProto, Port};
+use lb_common::wire::Addr;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Who claims a frontend; the smallest holds it.
-type Rank = (i64, PortName);
 
 /// What the node contributes to the tables.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,98 +30,98 @@ pub struct NodeTables {
     pub links: BTreeMap<u32, LinkValue>,
 }
 
-/// The part of the tables that belongs to one Service.
-#[derive(Debug, Default)]
-struct Part {
-    tables: Tables,
-    ports: BTreeSet<PortName>,
-    claims: BTreeMap<FrontendKey, Rank>,
-    problems: Vec<Problem>,
-}
-
 /// The owner of all ids and claims.
 #[derive(Debug)]
 pub struct Planner {
+    limits: Limits,
     ids: Ids,
-    /// What the kernel holds.
+    /// What the kernel holds. Slots: only ranges that somebody owns.
     actual: Tables,
-    parts: BTreeMap<ObjectName, Part>,
-    claims: BTreeMap<FrontendKey, BTreeMap<Rank, FrontendValue>>,
-    contested: BTreeSet<FrontendKey>,
+    entries: BTreeMap<PortName, Entry>,
+    claims: Claims,
+    /// Ports that were adopted and that nobody has planned since.
+    unplanned: BTreeSet<PortName>,
+    /// Ports that found a table full.
+    waiting: BTreeMap<PortName, Waiting>,
+    /// What `compile` found wrong.
+    problems: BTreeMap<ObjectName, Vec<Problem>>,
+}
+
+/// A plan that found a table full.
+#[derive(Debug)]
+struct Waiting {
+    created_s: i64,
+    port: PortPlan,
+    full: Full,
+}
+
+/// A change in the making: ports have their new entries, the kernel has the old ones.
+#[derive(Debug, Default)]
+struct Step {
+    /// What the ports had before.
+    before: Vec<(PortName, Entry)>,
+    /// Their new entries.
+    wanted: Tables,
+    /// Frontends that the kernel does not have yet.
+    fresh: BTreeSet<FrontendKey>,
 }
 
 impl Planner {
     /// Begins with what the kernel's tables say.
-    pub fn adopt(actual: Tables, limits: Limits) -> Self {
+    pub fn adopt(mut actual: Tables, limits: Limits) -> Self {
+        let mut entries = entry::adopt(&actual);
+        let mut ids = Ids::new(limits);
+        ids.services.adopt(&entries.values().map(|entry| entry.id).collect());
+        let used = actual.backends.iter().filter(|(_, cell)| cell.service != 0);
+        ids.backends.adopt(&used.map(|(id, _)| *id).collect());
+        for entry in entries.values_mut() {
+            // What cannot be reserved belongs to another entry too; it is left alone.
+            entry.ranges.retain(|base, len| ids.slots.reserve(*base, *len));
+        }
+        let owned: BTreeSet<u32> =
+            entries.values().flat_map(|entry| entry.ranges.keys().copied()).collect();
+        actual.slots.retain(|base, _| owned.contains(base));
         Self {
-            ids: Ids::adopt(&actual, limits),
+            limits,
+            ids,
             actual,
-            parts: BTreeMap::new(),
-            claims: BTreeMap::new(),
-            contested: BTreeSet::new(),
+            claims: Claims::of(&entries),
+            unplanned: entries.keys().cloned().collect(),
+            entries,
+            waiting: BTreeMap::new(),
+            problems: BTreeMap::new(),
         }
     }
 
     /// Ends the adoption: all Services that exist have been planned once. What the tables still
     /// hold of others goes away.
     pub fn forget_unplanned(&mut self) -> Vec<Edit> {
-        let planned: BTreeSet<PortName> =
-            self.parts.values().flat_map(|part| part.ports.clone()).collect();
-        let gone: Vec<PortName> =
-            self.ids.services().filter(|name| !planned.contains(name)).cloned().collect();
-        let mut wanted = Tables {
-            frontends: self.held(),
-            services: union(self.parts.values().map(|part| &part.tables.services)),
-            backends: union(self.parts.values().map(|part| &part.tables.backends)),
-            ..self.actual.clone()
-        };
-        for (id, value) in &self.actual.backends {
-            if wanted.backends.contains_key(id) {
-                continue;
-            }
-            let key = BackendKey { addr: value.addr, port: value.port };
-            let freed = self.ids.forget_backend(value.service, key);
-            let cell = freed.map_or(*value, |(_, generation)| free_cell(value, generation));
-            wanted.backends.insert(*id, cell);
+        let mut step = Step::default();
+        for name in std::mem::take(&mut self.unplanned) {
+            self.withdraw(name, &mut step);
         }
-        for name in &gone {
-            self.ids.forget_service(name);
-        }
-        let edits = diff(&self.actual, &wanted);
-        self.commit(&edits);
-        edits
-    }
-
-    /// Every frontend with the claim that holds it.
-    fn held(&self) -> BTreeMap<FrontendKey, FrontendValue> {
-        let first = |(key, ranks): (&FrontendKey, &BTreeMap<Rank, FrontendValue>)| {
-            Some((*key, *ranks.values().next()?))
-        };
-        self.claims.iter().filter_map(first).collect()
+        self.finish(step)
     }
 
     /// Replaces the part of one Service; `None`: it is gone.
     pub fn update(&mut self, service: &ObjectName, plan: Option<&Plan>) -> Vec<Edit> {
-        let old = self.parts.remove(service).unwrap_or_default();
-        let mut stale = Vec::new();
-        let mut new = Part::default();
-        for port in plan.iter().flat_map(|plan| &plan.ports) {
-            let rank = (plan.map_or(0, |plan| plan.created_s), port.name.clone());
-            self.plan_port(port, &rank, &mut new, &mut stale);
+        let mut step = Step::default();
+        let mut gone = self.ports_of(service);
+        if let Some(plan) = plan {
+            let ports: BTreeMap<_, _> = plan.ports.iter().map(|port| (&port.name, port)).collect();
+            for (name, port) in ports {
+                gone.remove(name);
+                self.place(port, plan.created_s, &mut step);
+            }
         }
-        let wanted = self.merge(&old, &new);
-        let edits = diff(&self.portion(&old, &new), &wanted);
-        for name in old.ports.difference(&new.ports) {
-            self.ids.forget_service(name);
+        for name in gone {
+            self.withdraw(name, &mut step);
         }
-        for range in &stale {
-            self.ids.give_back(range);
+        match plan.map(|plan| &plan.problems).filter(|problems| !problems.is_empty()) {
+            Some(problems) => drop(self.problems.insert(service.clone(), problems.clone())),
+            None => drop(self.problems.remove(service)),
         }
-        if plan.is_some() {
-            self.parts.insert(service.clone(), new);
-        }
-        self.commit(&edits);
-        edits
+        self.finish(step)
     }
 
     /// The node's part of the tables.
@@ -139,14 +139,15 @@ impl Planner {
             ..Tables::default()
         };
         let edits = diff(&actual, &wanted);
-        self.commit(&edits);
+        self.note(&edits);
         edits
     }
 
     /// What cannot be done as the objects want it.
     pub fn problems(&self) -> Vec<Problem> {
-        let own = self.parts.values().flat_map(|part| part.problems.clone());
-        own.chain(self.contested.iter().flat_map(|key| self.conflicts(key))).collect()
+        let planned = self.problems.values().flatten().cloned();
+        let waiting = self.waiting.iter().map(|(name, waiting)| self.does_not_fit(name, waiting));
+        planned.chain(waiting).chain(self.claims.problems()).collect()
     }
 
     /// What the kernel holds after the edits so far.
@@ -154,236 +155,170 @@ impl Planner {
         &self.actual
     }
 
-    fn commit(&mut self, edits: &[Edit]) {
+    /// The ports of a Service that are in the tables or wait.
+    fn ports_of(&self, service: &ObjectName) -> BTreeSet<PortName> {
+        let first = PortName {
+            service: service.clone(),
+            port: String::new(),
+            protocol: Protocol::Tcp,
+            family: Family::V4,
+        };
+        let own = |name: &&PortName| name.service == *service;
+        let placed = self.entries.range(&first..).map(|(name, _)| name).take_while(own);
+        let waiting = self.waiting.range(&first..).map(|(name, _)| name).take_while(own);
+        placed.chain(waiting).cloned().collect()
+    }
+
+    /// Gives a port what it needs, or lets it wait as it is.
+    fn place(&mut self, port: &PortPlan, created_s: i64, step: &mut Step) {
+        let name = &port.name;
+        self.unplanned.remove(name);
+        self.waiting.remove(name);
+        let old = self.entries.remove(name).unwrap_or_default();
+        let mut draft = Draft::new(port, created_s, &old);
+        let room = self.room_for_frontends(port, step);
+        let filled = room.and_then(|()| draft.fill(&mut self.ids, &self.actual));
+        let Draft { new, tables, .. } = draft;
+        match filled {
+            Ok(()) => {
+                step.take(name, old, tables);
+                step.fresh.extend(new.frontends.keys());
+                self.entries.insert(name.clone(), new);
+            }
+            Err(full) => {
+                self.ids.release(&new, &old);
+                if old.id != 0 {
+                    self.entries.insert(name.clone(), old);
+                }
+                let waiting = Waiting { created_s, port: port.clone(), full };
+                self.waiting.insert(name.clone(), waiting);
+            }
+        }
+    }
+
+    /// Frontends come before others go, so for a moment there are both.
+    fn room_for_frontends(&self, port: &PortPlan, step: &Step) -> Result<(), Full> {
+        let is_new = |key: &&FrontendKey| !self.actual.frontends.contains_key(key);
+        let own = port.frontends.iter().map(|plan| &plan.key);
+        let keys: BTreeSet<&FrontendKey> = step.fresh.iter().chain(own).filter(is_new).collect();
+        let limit = self.limits.frontends;
+        let wanted = self.actual.frontends.len() + keys.len();
+        if keys.is_empty() || wanted <= limit as usize {
+            Ok(())
+        } else {
+            Err(Full { what: "frontends", limit })
+        }
+    }
+
+    /// Takes a port out.
+    fn withdraw(&mut self, name: PortName, step: &mut Step) {
+        self.unplanned.remove(&name);
+        self.waiting.remove(&name);
+        if let Some(old) = self.entries.remove(&name) {
+            step.take(&name, old, Tables::default());
+        }
+    }
+
+    /// Ends a step. What waited may fit now that something was given back.
+    fn finish(&mut self, step: Step) -> Vec<Edit> {
+        let mut edits = self.commit(step);
+        let mut changed = !edits.is_empty();
+        while changed && !self.waiting.is_empty() {
+            let mut step = Step::default();
+            for (_, Waiting { created_s, port, .. }) in std::mem::take(&mut self.waiting) {
+                self.place(&port, created_s, &mut step);
+            }
+            let more = self.commit(step);
+            changed = !more.is_empty();
+            edits.extend(more);
+        }
+        edits
+    }
+
+    /// Turns a step into edits, and gives back what nobody needs after them.
+    fn commit(&mut self, mut step: Step) -> Vec<Edit> {
+        let nothing = Entry::default();
+        let mut services: BTreeSet<u32> = step.wanted.services.keys().copied().collect();
+        let mut frontends = BTreeSet::new();
+        for (name, old) in &step.before {
+            let new = self.entries.get(name).unwrap_or(&nothing);
+            self.claims.replace(name, old, new);
+            services.insert(old.id);
+            frontends.extend(old.frontends.keys().chain(new.frontends.keys()).copied());
+            let gone = old.backends.iter().filter(|(key, id)| new.backends.get(key) != Some(id));
+            for (_, id) in gone {
+                let cell = self.actual.backends.get(id).map(free_cell);
+                step.wanted.backends.extend(cell.map(|cell| (*id, cell)));
+            }
+        }
+        step.wanted.frontends = frontends.iter().filter_map(|key| self.held(key)).collect();
+        let touched = Tables {
+            services: pick(&self.actual.services, &services),
+            backends: pick(&self.actual.backends, step.wanted.backends.keys()),
+            slots: pick(&self.actual.slots, step.wanted.slots.keys()),
+            frontends: pick(&self.actual.frontends, &frontends),
+            ..Tables::default()
+        };
+        let edits = diff(&touched, &step.wanted);
+        self.note(&edits);
+        self.release(&step.before);
+        edits
+    }
+
+    /// A frontend as the port has it that holds it.
+    fn held(&self, key: &FrontendKey) -> Option<(FrontendKey, FrontendValue)> {
+        let holder = self.entries.get(self.claims.holder(key)?)?;
+        Some((*key, *holder.frontends.get(key)?))
+    }
+
+    fn note(&mut self, edits: &[Edit]) {
         for edit in edits {
             self.actual.apply(edit);
         }
     }
 
-    /// Gives a port its ids and adds its entries to `part`. Ranges that are replaced go to `stale`.
-    fn plan_port(&mut self, port: &PortPlan, rank: &Rank, part: &mut Part, stale: &mut Vec<Range>) {
-        match self.entries(port, stale) {
-            Some((id, tables)) => {
-                part.ports.insert(port.name.clone());
-                part.tables.services.insert(id, port.info);
-                part.tables.backends.extend(tables.backends);
-                part.tables.slots.extend(tables.slots);
-                part.tables.frontends.extend(tables.frontends);
-                part.claims
-                    .extend(port.frontends.iter().map(|frontend| (frontend.key, rank.clone())));
+    /// Gives back what ports had `before` and have no longer.
+    fn release(&mut self, before: &[(PortName, Entry)]) {
+        let nothing = Entry::default();
+        for (name, old) in before {
+            let new = self.entries.get(name).unwrap_or(&nothing);
+            self.ids.release(old, new);
+            for base in old.ranges.keys().filter(|base| !new.ranges.contains_key(base)) {
+                self.actual.slots.remove(base);
             }
-            None => part.problems.push(self.full(&port.name)),
         }
     }
 
-    fn full(&self, name: &PortName) -> Problem {
-        let Limits { services, backends, slots, .. } = self.ids.limits();
+    fn does_not_fit(&self, name: &PortName, waiting: &Waiting) -> Problem {
+        let Full { what, limit } = waiting.full;
+        let meanwhile = if self.entries.contains_key(name) {
+            "it stays as it was until there is room"
+        } else {
+            "it is not served until there is room"
+        };
         Problem {
             subject: format!("Service {}", name.service),
             field: String::new(),
             message: format!(
-                "port {name} is not programmed: a table is full (service ports {services}, backends \
-                 {backends}, slots {slots}); raise the capacities"
+                "{name} does not fit, the table of {what} is full ({limit}); {meanwhile}"
             ),
         }
     }
-
-    /// The entries of a port, all but its name; `None`: a table is full.
-    fn entries(&mut self, port: &PortPlan, stale: &mut Vec<Range>) -> Option<(u32, Tables)> {
-        let service = self.ids.service(&port.name)?;
-        let mut tables = Tables::default();
-        let mut ids = BTreeMap::new();
-        for (key, backend) in &port.backends {
-            let (id, mut generation) = self.ids.backend(service, *key)?;
-            let known = self.actual.backends.get(&id).filter(|value| value.service == service);
-            let stopped = known.is_some_and(|value| value.flags & BackendValue::SERVING != 0)
-                && backend.flags & BackendValue::SERVING == 0;
-            // UDP flows follow endpoints that serve; TCP does not look at the generation.
-            if stopped {
-                generation = self.ids.outdate(id);
-            }
-            ids.insert(*key, id);
-            let proto = proto(port.name.protocol);
-            let BackendKey { addr, port } = *key;
-            let flags = backend.flags;
-            tables.backends.insert(
-                id,
-                BackendValue { addr, port, proto, flags, service, generation, zero: [0; 4] },
-            );
-        }
-        let cluster = self.set(port, service, TrafficPolicy::Cluster, &ids, stale)?;
-        let local = self.set(port, service, TrafficPolicy::Local, &ids, stale)?;
-        for range in [&cluster, &local].into_iter().filter(|range| !range.slots.is_empty()) {
-            tables.slots.insert(range.base, range.slots.clone());
-        }
-        for frontend in &port.frontends {
-            tables
-                .frontends
-                .insert(frontend.key, value(port, service, frontend, [&cluster, &local]));
-        }
-        Some((service, tables))
-    }
-
-    /// The range of one set of a port.
-    fn set(
-        &mut self,
-        port: &PortPlan,
-        service: u32,
-        policy: TrafficPolicy,
-        ids: &BTreeMap<BackendKey, u32>,
-        stale: &mut Vec<Range>,
-    ) -> Option<Range> {
-        let wanted =
-            port.frontends.iter().any(|f| f.inside.policy == policy || f.outside.policy == policy);
-        let keys = match policy {
-            TrafficPolicy::Cluster => &port.cluster,
-            TrafficPolicy::Local => &port.local,
-        };
-        let slots = if wanted { slots(keys, ids, port.algorithm) } else { Vec::new() };
-        let (range, old) = self.ids.range(service, policy == TrafficPolicy::Local, slots)?;
-        stale.extend(old);
-        Some(range)
-    }
-
-    /// Moves the claims from `old` to `new`, and gives the tables that both touch as they should
-    /// be.
-    fn merge(&mut self, old: &Part, new: &Part) -> Tables {
-        for (key, rank) in &old.claims {
-            if let Some(ranks) = self.claims.get_mut(key) {
-                ranks.remove(rank);
-            }
-        }
-        for (key, rank) in &new.claims {
-            if let Some(value) = new.tables.frontends.get(key) {
-                self.claims.entry(*key).or_default().insert(rank.clone(), *value);
-            }
-        }
-        let mut wanted = new.tables.clone();
-        wanted.frontends.clear();
-        for key in old.claims.keys().chain(new.claims.keys()) {
-            self.settle(*key, &mut wanted);
-        }
-        for (id, value) in &old.tables.backends {
-            if !new.tables.backends.contains_key(id) {
-                let key = BackendKey { addr: value.addr, port: value.port };
-                if let Some((id, generation)) = self.ids.forget_backend(value.service, key) {
-                    wanted.backends.insert(id, free_cell(value, generation));
-                }
-            }
-        }
-        wanted
-    }
-
-    /// Decides who holds a frontend.
-    fn settle(&mut self, key: FrontendKey, wanted: &mut Tables) {
-        let Some(ranks) = self.claims.get(&key) else { return };
-        let claimants: BTreeSet<&ObjectName> =
-            ranks.keys().map(|(_, name)| &name.service).collect();
-        if claimants.len() > 1 {
-            self.contested.insert(key);
-        } else {
-            self.contested.remove(&key);
-        }
-        match ranks.values().next() {
-            Some(value) => drop(wanted.frontends.insert(key, *value)),
-            None => drop(self.claims.remove(&key)),
-        }
-    }
-
-    /// What the kernel holds of the entries that `old` and `new` touch.
-    fn portion(&self, old: &Part, new: &Part) -> Tables {
-        let (a, b) = (&old.tables, &new.tables);
-        let keys = old.claims.keys().chain(new.claims.keys());
-        Tables {
-            services: pick(&self.actual.services, a.services.keys().chain(b.services.keys())),
-            backends: pick(&self.actual.backends, a.backends.keys().chain(b.backends.keys())),
-            slots: pick(&self.actual.slots, b.slots.keys()),
-            frontends: pick(&self.actual.frontends, keys),
-            ..Tables::default()
-        }
-    }
-
-    /// One sentence for everybody who does not hold a contested frontend.
-    fn conflicts(&self, key: &FrontendKey) -> Vec<Problem> {
-        let Some(ranks) = self.claims.get(key) else { return Vec::new() };
-        let Some(((_, holder), _)) = ranks.first_key_value() else { return Vec::new() };
-        let losers: BTreeSet<_> = ranks.keys().map(|(_, name)| &name.service).collect();
-        let sentence = |service: &&ObjectName| Problem {
-            subject: format!("Service {service}"),
-            field: String::new(),
-            message: format!(
-                "{} already belongs to Service {}; it stays there",
-                at(key),
-                holder.service
-            ),
-        };
-        losers.iter().filter(|service| **service != &holder.service).map(sentence).collect()
-    }
 }
 
-/// A frontend for people.
-fn at(key: &FrontendKey) -> String {
-    let FrontendKey { addr, port, proto, .. } = key;
-    match *addr {
-        Addr::ANY => format!("node port {port}/{proto}"),
-        addr => format!("{}/{proto}", std::net::SocketAddr::new(addr.to_ip(), port.number())),
+impl Step {
+    /// A port that had `old` wants `tables`.
+    fn take(&mut self, name: &PortName, old: Entry, tables: Tables) {
+        self.before.push((name.clone(), old));
+        self.wanted.services.extend(tables.services);
+        self.wanted.backends.extend(tables.backends);
+        self.wanted.slots.extend(tables.slots);
     }
-}
-
-fn free_cell(value: &BackendValue, generation: u32) -> BackendValue {
-    let (port, proto) = (Port::NONE, IpProto(0));
-    BackendValue { addr: Addr::ANY, port, proto, flags: 0, service: 0, generation, ..*value }
-}
-
-fn value(
-    port: &PortPlan,
-    service: u32,
-    plan: &FrontendPlan,
-    [cluster, local]: [&Range; 2],
-) -> FrontendValue {
-    let choice = |side: Side| {
-        let range = match side.policy {
-            TrafficPolicy::Cluster => cluster,
-            TrafficPolicy::Local => local,
-        };
-        Choice { base: range.base, len: range.slots.len() as u32, flags: side.flags }
-    };
-    FrontendValue {
-        service,
-        affinity: port.affinity_timeout_s.map_or(0, |_| service),
-        affinity_timeout_s: port.affinity_timeout_s.unwrap_or(0),
-        inside: choice(plan.inside),
-        outside: choice(plan.outside),
-        kind: plan.kind,
-        zero: [0; 3],
-    }
-}
-
-/// The slots of a set of backends.
-fn slots(keys: &[BackendKey], ids: &BTreeMap<BackendKey, u32>, algorithm: Algorithm) -> Vec<u32> {
-    let ids: Vec<u32> = keys.iter().filter_map(|key| ids.get(key).copied()).collect();
-    if algorithm == Algorithm::Random || ids.is_empty() {
-        return ids;
-    }
-    // Named by address and port, so that every node builds the same table.
-    let named = |key: &BackendKey| {
-        Permutation::new(format!("{}:{}", key.addr, key.port).as_bytes(), maglev::TABLE_LEN as u32)
-    };
-    let mut permutations: Vec<Permutation> = keys.iter().map(named).collect();
-    let mut table = vec![0; maglev::TABLE_LEN];
-    maglev::fill(&mut table, &mut permutations);
-    table.into_iter().filter_map(|index| ids.get(index as usize).copied()).collect()
 }
 
 fn pick<'a, K: Ord + Copy + 'a, V: Clone>(
     from: &BTreeMap<K, V>,
-    keys: impl Iterator<Item = &'a K>,
+    keys: impl IntoIterator<Item = &'a K>,
 ) -> BTreeMap<K, V> {
-    keys.filter_map(|key| Some((*key, from.get(key)?.clone()))).collect()
-}
-
-fn union<'a, K: Ord + Copy + 'a, V: Clone + 'a>(
-    maps: impl Iterator<Item = &'a BTreeMap<K, V>>,
-) -> BTreeMap<K, V> {
-    maps.flatten().map(|(key, value)| (*key, value.clone())).collect()
+    keys.into_iter().filter_map(|key| Some((*key, from.get(key)?.clone()))).collect()
 }

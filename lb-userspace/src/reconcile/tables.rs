@@ -1,4 +1,6 @@
 //! The content of the maps as a value, and the edits that lead from one content to another.
+//!
+//! Edits are meant to be applied one by one, in their order, while packets are flowing.
 
 use lb_common::layout::backend::BackendValue;
 use lb_common::layout::frontend::{FrontendKey, FrontendValue};
@@ -28,6 +30,7 @@ pub struct Tables {
 
 /// One write to a map.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "edits are applied as soon as they are made")]
 pub enum Edit {
     /// An endpoint comes, changes, or leaves its cell.
     Backend(u32, BackendValue),
@@ -48,49 +51,50 @@ pub enum Edit {
 /// The edits that lead from `actual` to `wanted`, in an order in which no packet ever sees half a
 /// change: what is pointed to is written before the pointer, and taken away after it.
 pub fn diff(actual: &Tables, wanted: &Tables) -> Vec<Edit> {
-    let mut edits = Vec::new();
-    for (id, link) in changed(&actual.links, &wanted.links) {
-        edits.push(Edit::Link(id, link));
-    }
-    for ((addr, prefix_len), cidr) in changed(&actual.cidrs, &wanted.cidrs) {
-        edits.push(Edit::Cidr(CidrKey { prefix_len, addr }, cidr.is_some()));
-    }
-    let (backends_in, backends_out): (Vec<_>, Vec<_>) = changed(&actual.backends, &wanted.backends)
-        .into_iter()
-        .filter_map(|(id, value)| Some((id, value?)))
-        .partition(|(_, value)| value.service != 0);
-    edits.extend(backends_in.into_iter().map(|(id, value)| Edit::Backend(id, value)));
-    for (base, slots) in changed(&actual.slots, &wanted.slots) {
-        // A range that nobody points to is left as it is.
-        edits.extend(slots.map(|slots| Edit::Slots(base, slots)));
-    }
+    let links = changed(&actual.links, &wanted.links);
+    let cidrs = changed(&actual.cidrs, &wanted.cidrs);
+    let node_addrs = changed(&actual.node_addrs, &wanted.node_addrs);
+    let backends = changed(&actual.backends, &wanted.backends);
+    let slots = changed(&actual.slots, &wanted.slots);
     let services = changed(&actual.services, &wanted.services);
-    let (services_in, services_out): (Vec<_>, Vec<_>) =
-        services.into_iter().partition(|(_, value)| value.is_some());
-    edits.extend(services_in.into_iter().map(|(id, value)| Edit::Service(id, value)));
     let frontends = changed(&actual.frontends, &wanted.frontends);
+
+    let mut edits = Vec::new();
+    edits.extend(links.map(|(index, link)| Edit::Link(index, link.copied())));
+    edits.extend(cidrs.map(|((addr, prefix_len), cidr)| {
+        Edit::Cidr(CidrKey { prefix_len, addr }, cidr.is_some())
+    }));
+    // A cell that was ever used never vanishes; it is freed by a value that says so.
+    let (backends_in, backends_out): (Vec<_>, Vec<_>) = backends
+        .filter_map(|(id, cell)| Some((id, *cell?)))
+        .partition(|(_, cell)| cell.service != 0);
+    edits.extend(backends_in.into_iter().map(|(id, cell)| Edit::Backend(id, cell)));
+    // A range that nobody points to any more is left as it is.
+    edits.extend(slots.filter_map(|(base, slots)| Some(Edit::Slots(base, slots?.clone()))));
+    let service = |(id, value): (u32, Option<&ServiceValue>)| Edit::Service(id, value.copied());
+    let (services_in, services_out): (Vec<_>, Vec<_>) =
+        services.partition(|(_, value)| value.is_some());
+    edits.extend(services_in.into_iter().map(service));
+    let frontend =
+        |(key, value): (FrontendKey, Option<&FrontendValue>)| Edit::Frontend(key, value.copied());
     let (frontends_in, frontends_out): (Vec<_>, Vec<_>) =
-        frontends.into_iter().partition(|(_, value)| value.is_some());
-    edits.extend(frontends_in.into_iter().map(|(key, value)| Edit::Frontend(key, value)));
-    for (addr, value) in changed(&actual.node_addrs, &wanted.node_addrs) {
-        edits.push(Edit::NodeAddr(addr, value.is_some()));
-    }
-    edits.extend(frontends_out.into_iter().map(|(key, value)| Edit::Frontend(key, value)));
-    edits.extend(backends_out.into_iter().map(|(id, value)| Edit::Backend(id, value)));
-    edits.extend(services_out.into_iter().map(|(id, value)| Edit::Service(id, value)));
+        frontends.partition(|(_, value)| value.is_some());
+    edits.extend(frontends_in.into_iter().map(frontend));
+    edits.extend(node_addrs.map(|(addr, on)| Edit::NodeAddr(addr, on.is_some())));
+    edits.extend(frontends_out.into_iter().map(frontend));
+    edits.extend(backends_out.into_iter().map(|(id, cell)| Edit::Backend(id, cell)));
+    edits.extend(services_out.into_iter().map(service));
     edits
 }
 
-/// Entries that are new or different (`Some`), or gone (`None`).
-fn changed<K: Ord + Copy, V: PartialEq + Clone>(
-    actual: &BTreeMap<K, V>,
-    wanted: &BTreeMap<K, V>,
-) -> Vec<(K, Option<V>)> {
+/// Entries that are new or different (`Some`), then those that are gone (`None`).
+fn changed<'a, K: Ord + Copy, V: PartialEq>(
+    actual: &'a BTreeMap<K, V>,
+    wanted: &'a BTreeMap<K, V>,
+) -> impl Iterator<Item = (K, Option<&'a V>)> {
     let new = wanted.iter().filter(|(key, value)| actual.get(key) != Some(value));
     let gone = actual.keys().filter(|key| !wanted.contains_key(key));
-    new.map(|(key, value)| (*key, Some(value.clone())))
-        .chain(gone.map(|key| (*key, None)))
-        .collect()
+    new.map(|(key, value)| (*key, Some(value))).chain(gone.map(|key| (*key, None)))
 }
 
 impl Tables {
@@ -103,7 +107,7 @@ impl Tables {
             Edit::Frontend(key, value) => set(&mut self.frontends, *key, *value),
             Edit::NodeAddr(addr, on) => set(&mut self.node_addrs, *addr, on.then_some(1)),
             Edit::Cidr(key, on) => {
-                set(&mut self.cidrs, (key.addr, key.prefix_len), on.then_some(1))
+                set(&mut self.cidrs, (key.addr, key.prefix_len), on.then_some(1));
             }
             Edit::Link(id, value) => set(&mut self.links, *id, *value),
         }

@@ -26,6 +26,8 @@ mod disruption;
 mod changes;
 /// Whose address a server sees.
 mod addresses;
+/// Whose port a server sees.
+mod ports;
 /// Processes of the node.
 mod sockets;
 /// Clients that come back.

@@ -92,7 +92,7 @@ fn routed_pods_are_served_with_snat_always() {
 }
 
 fn everybody_is_served(stage: &Routed) {
-    for from in [&stage.pods[0], &stage.pods[1], &stage.node, &stage.client] {
+    for from in [&stage.node, &stage.client, &stage.pods[0], &stage.pods[1]] {
         let ways = [(vips(HTTP), vips(UDP)), (node_ports(NODE_HTTP), node_ports(NODE_UDP))];
         for (tcp, udp) in ways {
             for (tcp, udp) in tcp.into_iter().zip(udp) {

@@ -44,5 +44,5 @@ fn xdp_serves_node_ports_with_backends_here_and_elsewhere() {
 fn uplink(stage: &Stage) -> Value {
     let links = stage.lbctl(&["get", "links"]);
     let mut links = links["items"].as_array().unwrap().iter();
-    links.find(|link| link["name"] == "eth0").unwrap().clone()
+    links.find(|link| link["kind"] == "uplink").unwrap().clone()
 }

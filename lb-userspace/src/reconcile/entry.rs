@@ -1,0 +1,85 @@
+//! What a service port has in the tables, and how that is found again in the tables of an agent
+//! that ended.
+
+use super::Tables;
+use crate::compile::{BackendKey, Family, PortName};
+use crate::model::{ObjectName, Protocol};
+use lb_common::layout::frontend::{FrontendKey, FrontendValue};
+use lb_common::layout::service::{ServiceValue, text};
+use lb_common::wire::IpProto;
+use std::collections::BTreeMap;
+
+/// What a service port has in the tables. The default has nothing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Entry {
+    /// Its id; 0: none.
+    pub(super) id: u32,
+    /// Ids of its backends.
+    pub(super) backends: BTreeMap<BackendKey, u32>,
+    /// Its ranges of slots: first slot to length.
+    pub(super) ranges: BTreeMap<u32, u32>,
+    /// The frontends that it claims, and what they are if it holds them.
+    pub(super) frontends: BTreeMap<FrontendKey, FrontendValue>,
+    /// When its Service was created: the older claim wins.
+    pub(super) created_s: i64,
+}
+
+/// Who has what, as the tables tell it.
+///
+/// They do not tell when a Service was created. What holds a frontend is taken for the oldest, so
+/// that it keeps it until it is planned again. An update that was interrupted may have left two
+/// ranges for one set; both are in use.
+pub(super) fn adopt(actual: &Tables) -> BTreeMap<PortName, Entry> {
+    let mut entries = BTreeMap::<u32, Entry>::new();
+    for id in actual.services.keys() {
+        entries.entry(*id).or_default();
+    }
+    for (id, value) in actual.backends.iter().filter(|(_, value)| value.service != 0) {
+        let key = BackendKey { addr: value.addr, port: value.port };
+        entries.entry(value.service).or_default().backends.insert(key, *id);
+    }
+    for (key, value) in &actual.frontends {
+        let entry = entries.entry(value.service).or_default();
+        entry.frontends.insert(*key, *value);
+        let choices = [value.inside, value.outside].into_iter().filter(|choice| choice.len != 0);
+        entry.ranges.extend(choices.map(|choice| (choice.base, choice.len)));
+    }
+    named(entries, actual)
+}
+
+/// What nobody's name is on is filed under a name that no object has.
+fn named(entries: BTreeMap<u32, Entry>, actual: &Tables) -> BTreeMap<PortName, Entry> {
+    let mut all = BTreeMap::new();
+    for (id, entry) in entries {
+        let known = actual.services.get(&id).and_then(name);
+        let name = known.filter(|name| !all.contains_key(name)).unwrap_or_else(|| nobody(id));
+        all.insert(name, Entry { id, created_s: i64::MIN, ..entry });
+    }
+    all
+}
+
+fn nobody(id: u32) -> PortName {
+    PortName {
+        service: ObjectName::new("", ""),
+        port: id.to_string(),
+        protocol: Protocol::Tcp,
+        family: Family::V4,
+    }
+}
+
+/// The name in an entry of `SERVICES`.
+fn name(value: &ServiceValue) -> Option<PortName> {
+    let protocol = match value.proto {
+        IpProto::TCP => Protocol::Tcp,
+        IpProto::UDP => Protocol::Udp,
+        IpProto::SCTP => Protocol::Sctp,
+        _ => return None,
+    };
+    let family = Family::ALL.into_iter().find(|family| family.number() == value.family)?;
+    Some(PortName {
+        service: ObjectName::new(text(&value.namespace), text(&value.name)),
+        port: text(&value.port_name).to_owned(),
+        protocol,
+        family,
+    })
+}
