@@ -54,17 +54,19 @@ const REFRESH_S: u32 = 8;
 fn note(seen: &Seen, entry: &Entry, link: u32) {
     let now = kernel::jiffies();
     let value = entry.value();
-    let before_s = value.seen / maps::hz();
-    let now_s = now / maps::hz();
-    if now_s != before_s {
+    let before = value.seen;
+    let due = now.wrapping_sub(before) >= maps::hz();
+    if due {
         entry.set_seen(now);
     }
     let reply = value.flags & FlowValue::REPLY != 0;
-    let before = entry.progress();
-    let after = before.after_tcp(seen.tcp_flags, reply);
+    let progress = entry.progress();
+    let after = progress.after_tcp(seen.tcp_flags, reply);
     // The other half is looked up when the connection changes its state, and now and then: a half
     // that was evicted is found missing and put back.
-    if before != after || seen.is_syn() || now_s / REFRESH_S != before_s / REFRESH_S {
+    // Not 0, lest the division contains a panic.
+    let period = (REFRESH_S * maps::hz()).max(1);
+    if progress != after || seen.is_syn() || (due && now / period != before / period) {
         entry.set_progress(after);
         note_other_half(seen, value, link, after);
     }

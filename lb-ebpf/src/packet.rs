@@ -32,6 +32,12 @@ pub(crate) trait Packet {
     fn end(&self) -> usize;
     /// Length of the frame in bytes.
     fn len(&self) -> u32;
+    /// Its bytes that are directly readable; on most frames all of them.
+    #[inline(always)]
+    fn readable(&self) -> u32 {
+        // Opaque, lest the compiler mixes the subtraction of pointers with other arithmetic.
+        opaque(self.end() - self.start()) as u32
+    }
     /// Index of the link that it came in by, or leaves by.
     fn link(&self) -> u32;
     /// The context for helper calls.
@@ -201,7 +207,7 @@ impl Packet for TcFrame {
 
     #[inline(always)]
     fn pull(&mut self, len: u32) {
-        if opaque(self.end() - self.start()) < len as usize && self.len() >= len {
+        if self.readable() < len && self.len() >= len {
             // A failure leaves the frame as it was, and the bounds checks refuse it.
             // SAFETY: the context is valid; the helper checks the length.
             let _ = unsafe { helpers::bpf_skb_pull_data(self.0, len) };

@@ -108,7 +108,7 @@ fn ipv4<P: Packet>(packet: &P, seen: &mut Seen) -> Result<Transport, Stop> {
         return Err(Reason::Fragment.into());
     }
     let header_len = ip.header_len();
-    let len = claimed(u32::from(ip.total_len()), packet.len() - L3 as u32)?;
+    let len = claimed(packet, u32::from(ip.total_len()), L3)?;
     if ip.version_ihl >> 4 != 4 || header_len < Ipv4::LEN || len < header_len as u32 {
         return Err(Reason::Malformed.into());
     }
@@ -124,16 +124,22 @@ fn ipv6<P: Packet>(packet: &P, seen: &mut Seen) -> Result<Transport, Stop> {
     if ip.version_class_flow[0] >> 4 != 6 {
         return Err(Reason::Malformed.into());
     }
-    let len = claimed(u32::from(ip.payload_len()), packet.len().saturating_sub(L4 as u32))?;
+    let len = claimed(packet, u32::from(ip.payload_len()), L4)?;
     (seen.key.src, seen.key.dst) = (Addr(ip.src), Addr(ip.dst));
     seen.v6 = true;
     Ok(Transport { proto: ip.next_header, l4: L4, len })
 }
 
-/// A length as a header claims it, against the bytes that are there. Linux hands "BIG TCP"
-/// segments of more than 65,535 bytes around with a length of 0 (RFC 2675 has the idea).
+/// A length as a header claims it, against the bytes behind `front`. Linux hands "BIG TCP" segments
+/// of more than 65,535 bytes around with a length of 0 (RFC 2675 has the idea).
 #[inline(always)]
-fn claimed(claim: u32, there: u32) -> Result<u32, Stop> {
+fn claimed<P: Packet>(packet: &P, claim: u32, front: usize) -> Result<u32, Stop> {
+    // The whole length is asked for only where the first buffer does not answer: XDP needs a
+    // helper call for it.
+    if claim != 0 && claim <= packet.readable().saturating_sub(front as u32) {
+        return Ok(claim);
+    }
+    let there = packet.len().saturating_sub(front as u32);
     if claim == 0 && there > 65_535 {
         Ok(there)
     } else if claim > there {
