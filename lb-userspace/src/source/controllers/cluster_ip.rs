@@ -26,11 +26,11 @@ pub(super) fn assign(
     let mut taken = Taken::new();
     let mut open = Vec::new();
     let held = memory.all_ips();
-    for name in holders_first(drafts, memory) {
-        let Some(draft) = drafts.get_mut(&name) else { continue };
+    let in_use = in_use(drafts, memory);
+    for draft in drafts.values_mut() {
         settle_families(draft, &supported);
         open.extend(
-            keep_explicit(draft, &mut taken)
+            keep_explicit(draft, &in_use, &mut taken)
                 .into_iter()
                 .map(|family| (draft.service.name.clone(), family)),
         );
@@ -59,16 +59,18 @@ pub(super) fn assign(
     );
 }
 
-/// The names of the Services: those that had one of their explicit addresses before come first, so
-/// that a newcomer never takes an address that is in use.
-fn holders_first(drafts: &BTreeMap<ObjectName, Draft>, memory: &Memory) -> Vec<ObjectName> {
-    let had = |name: &ObjectName| {
-        let explicit = drafts.get(name).map_or(&[][..], |draft| &draft.service.cluster_ips);
-        explicit.iter().any(|address| memory.ips(name).contains(address))
-    };
-    let mut names: Vec<ObjectName> = drafts.keys().cloned().collect();
-    names.sort_by_cached_key(|name| !had(name));
-    names
+/// Addresses that Services had before and still want: no newcomer takes them, explicit or not.
+fn in_use(drafts: &BTreeMap<ObjectName, Draft>, memory: &Memory) -> Taken {
+    let mut held = Taken::new();
+    for (name, Draft { service, .. }) in drafts {
+        if service.headless || service.kind == ServiceType::ExternalName {
+            continue;
+        }
+        let explicit = &service.cluster_ips;
+        let wanted = |address: &&IpAddr| explicit.is_empty() || explicit.contains(address);
+        held.extend(memory.ips(name).iter().filter(wanted).map(|ip| (*ip, name.clone())));
+    }
+    held
 }
 
 /// The families of the service CIDRs; the first one is the default.
@@ -136,11 +138,13 @@ fn note_missing(draft: &mut Draft, missing: &[Family], supported: &[Family]) {
 
 /// Keeps the explicit addresses that nobody had before; the families that are still without one.
 /// A Service that lost its address to another gets no other in its place: nobody would ask there.
-fn keep_explicit(draft: &mut Draft, taken: &mut Taken) -> Vec<Family> {
+fn keep_explicit(draft: &mut Draft, in_use: &Taken, taken: &mut Taken) -> Vec<Family> {
     let explicit = std::mem::take(&mut draft.service.cluster_ips);
     let settled: Vec<_> = explicit.iter().map(|&address| Family::of(address)).collect();
     for address in explicit {
-        if let Some(owner) = taken.get(&address) {
+        let own = &draft.service.name;
+        let holder = taken.get(&address).or(in_use.get(&address)).filter(|holder| *holder != own);
+        if let Some(owner) = holder {
             draft.report.add(
                 "spec.clusterIP",
                 format!("{address} belongs to Service {owner} already, so it gets none"),

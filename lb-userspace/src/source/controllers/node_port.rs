@@ -42,11 +42,11 @@ pub(super) fn assign(
     let mut taken = Taken::new();
     let mut open = Vec::new();
     let held = memory.all_ports();
-    for name in holders_first(drafts, memory) {
-        let Some(draft) = drafts.get_mut(&name) else { continue };
+    let in_use = in_use(drafts, memory);
+    for draft in drafts.values_mut() {
         drop_unfitting(draft);
         for claim in claims(draft) {
-            if !keep_explicit(draft, &claim, range, &mut taken) {
+            if !keep_explicit(draft, &claim, range, (&in_use, &mut taken)) {
                 open.push(claim);
             }
         }
@@ -70,18 +70,18 @@ pub(super) fn assign(
     remember(drafts, memory);
 }
 
-/// The names of the Services: those that had one of their explicit numbers before come first, so
-/// that a newcomer never takes a number that is in use.
-fn holders_first(drafts: &BTreeMap<ObjectName, Draft>, memory: &Memory) -> Vec<ObjectName> {
-    let had = |name: &ObjectName| {
-        let ports = drafts.get(name).map_or(&[][..], |draft| &draft.service.ports);
-        ports.iter().any(|port| {
-            port.node_port.is_some() && port.node_port == memory.port(name, &label(port))
-        })
-    };
-    let mut names: Vec<ObjectName> = drafts.keys().cloned().collect();
-    names.sort_by_cached_key(|name| !had(name));
-    names
+/// Numbers that Services had before and still want: no newcomer takes them, explicit or not.
+fn in_use(drafts: &BTreeMap<ObjectName, Draft>, memory: &Memory) -> Taken {
+    let mut held = Taken::new();
+    for draft in drafts.values().filter(|draft| has_node_ports(draft)) {
+        let service = &draft.service;
+        for port in &service.ports {
+            let had = memory.port(&service.name, &label(port));
+            let wanted = had.filter(|number| port.node_port.is_none_or(|own| own == *number));
+            held.extend(wanted.map(|number| ((number, port.protocol), service.name.clone())));
+        }
+    }
+    held
 }
 
 /// A number that no node would listen on, by the Service's own type.
@@ -176,14 +176,15 @@ fn keep_explicit(
     draft: &mut Draft,
     claim: &Claim,
     range: &RangeInclusive<u16>,
-    taken: &mut Taken,
+    (in_use, taken): (&Taken, &mut Taken),
 ) -> bool {
     let Some(slot) = claim.place.slot(draft) else {
         return true;
     };
     let Some(number) = *slot else { return false };
     let key = (number, claim.protocol);
-    let message = match taken.get(&key) {
+    let held = in_use.get(&key).filter(|holder| **holder != claim.service);
+    let message = match taken.get(&key).or(held) {
         Some(owner) => format!("{number} belongs to Service {owner} already, so it gets none"),
         None if range.contains(&number) => {
             taken.insert(key, claim.service.clone());

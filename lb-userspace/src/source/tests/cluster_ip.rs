@@ -133,6 +133,31 @@ fn a_service_keeps_its_address_whoever_comes() {
 }
 
 #[test]
+fn a_newcomer_never_takes_an_address_that_is_in_use() {
+    for spec in ["clusterIP: 10.96.0.7", ""] {
+        let mut memory = Memory::default();
+        let old = service("z", spec);
+        let ip = derived_with(&old, &[V4], &mut memory).ips("z").remove(0);
+        let new = service("a", &format!("clusterIP: {ip}"));
+        let found = derived_with(&(new + &old), &[V4], &mut memory);
+        assert_eq!((found.ips("a").len(), found.ips("z")), (0, vec![ip]), "{spec}");
+        assert!(found.said()[0].contains("belongs to Service default/z already"));
+    }
+}
+
+#[test]
+fn an_address_that_its_holder_gives_up_can_be_had() {
+    let mut memory = Memory::default();
+    derived_with(&service("z", "clusterIP: 10.96.0.7"), &[V4], &mut memory);
+    let yaml = service("a", "clusterIP: 10.96.0.7") + &service("z", "clusterIP: 10.96.0.8");
+    let found = derived_with(&yaml, &[V4], &mut memory);
+    assert_eq!(
+        (found.ips("a"), found.ips("z")),
+        (vec!["10.96.0.7".into()], vec!["10.96.0.8".into()])
+    );
+}
+
+#[test]
 fn an_explicit_address_stays_when_it_is_no_longer_written() {
     let mut memory = Memory::default();
     derived_with(&service("a", "clusterIP: 10.96.7.7"), &[V4], &mut memory);

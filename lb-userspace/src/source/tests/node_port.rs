@@ -95,6 +95,18 @@ fn a_health_check_port_is_given_to_load_balancers_with_local_policy_only() {
 }
 
 #[test]
+fn a_newcomer_never_takes_a_node_port_that_is_in_use() {
+    for ports in ["{port: 80, nodePort: 30123}", "{port: 80}"] {
+        let mut memory = Memory::default();
+        let old = service("z", "NodePort", ports, "");
+        let number = derived_with(&old, CIDR, &mut memory).node_ports("z")[0].unwrap();
+        let new = service("a", "NodePort", &format!("{{port: 80, nodePort: {number}}}"), "");
+        let found = derived_with(&(new + &old), CIDR, &mut memory);
+        assert_eq!((found.node_ports("a")[0], found.node_ports("z")[0]), (None, Some(number)));
+    }
+}
+
+#[test]
 fn numbers_are_remembered_and_explicit_ones_stay_when_no_longer_written() {
     let mut memory = Memory::default();
     derived_with(&service("a", "NodePort", "{port: 80, nodePort: 30777}", ""), CIDR, &mut memory);
