@@ -46,6 +46,8 @@ pub struct Kubia {
     pub shell: Host,
     /// 11.11.11.11 and 22.22.22.22.
     pub external: Vec<Host>,
+    /// The switch between client, node and external hosts; its ports bear their names.
+    pub wire: Host,
     /// Owns all of it.
     pub lab: Lab,
 }
@@ -56,14 +58,14 @@ impl Kubia {
         let lab = Lab::new()?;
         let (client, node) = (lab.host("client")?, lab.host("node")?);
         let external = vec![lab.host("external-1")?, lab.host("external-2")?];
-        wire(&lab, &client, &node, &external)?;
+        let wire = wire(&lab, &client, &node, &external)?;
         let pods = [("kubia-1", 11), ("kubia-2", 12), ("kubia-3", 13), ("shell", 20)];
         let pods = pods.map(|(name, number)| pod(&lab, &node, name, number));
         let mut pods = pods.into_iter().collect::<Result<Vec<_>>>()?;
         let shell = pods.split_off(3).remove(0);
         bridge(&node)?;
         routes(&client, &node, &external)?;
-        Ok(Self { client, node, pods, shell, external, lab })
+        Ok(Self { client, node, pods, shell, external, wire, lab })
     }
 
     /// Adds a pod to the node, as a kubelet would; its link is called `veth-NAME`.
@@ -104,15 +106,14 @@ fn hex(number: u8) -> u16 {
     number / 100 * 0x100 + number / 10 % 10 * 0x10 + number % 10
 }
 
-fn wire(lab: &Lab, client: &Host, node: &Host, external: &[Host]) -> Result<()> {
+fn wire(lab: &Lab, client: &Host, node: &Host, external: &[Host]) -> Result<Host> {
     let v4 = |host, number: u8| End::new(host, "eth0").address(&format!("192.0.2.{number}/24"));
     let dual = |host, number| v4(host, number).address(&format!("2001:db8:1::{number}/64"));
     let mut ends = vec![dual(client, 10).fill_checksums(), dual(node, 2)];
     for (host, number) in external.iter().zip([111, 112]) {
         ends.push(v4(host, number).fill_checksums());
     }
-    lab.wire("wire", ends)?;
-    Ok(())
+    lab.wire("wire", ends)
 }
 
 fn pod(lab: &Lab, node: &Host, name: &str, number: u8) -> Result<Host> {

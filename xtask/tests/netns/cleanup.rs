@@ -40,11 +40,6 @@ fn cleanup_leaves_nothing_and_a_new_agent_starts_afresh() {
 
 /// How many TCX programs a link has at ingress and egress.
 fn programs(node: &Host, link: &str) -> [usize; 2] {
-    let count = |side| {
-        let (_, programs) = SchedClassifier::query_tcx(link, side)?;
-        anyhow::Ok(programs.len())
-    };
-    let sides = [TcAttachType::Ingress, TcAttachType::Egress];
-    node.within(|| sides.map(|side| count(side).unwrap()).try_into().map_err(anyhow::Error::from))
-        .unwrap()
+    let count = |side| SchedClassifier::query_tcx(link, side).unwrap().1.len();
+    node.within(|| Ok([TcAttachType::Ingress, TcAttachType::Egress].map(count))).unwrap()
 }

@@ -76,7 +76,9 @@ impl Deployment {
 
     /// What the agent says of itself.
     pub(crate) fn status(&self) -> Value {
-        serde_json::from_slice(&fs::read(self.state().join("status.json")).unwrap()).unwrap()
+        let file = self.state().join("status.json");
+        eventually("the agent writes its status", || file.exists());
+        serde_json::from_slice(&fs::read(file).unwrap()).unwrap()
     }
 
     /// What the agent says is wrong: subject, field and message in one line each.

@@ -3,7 +3,12 @@
 //! Each test makes a lab of its own and makes all its claims about one subject there, because a
 //! lab costs more than a claim. Needs root and the programs that `cargo build` makes.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail like tests"
+)]
 
 /// Waiting for what must come true.
 mod patience;

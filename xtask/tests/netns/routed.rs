@@ -39,14 +39,14 @@ impl Routed {
         }
         let pods =
             [("kubia-1", 11), ("kubia-2", 12)].map(|(name, number)| pod(&lab, &node, name, number));
-        let _servers = pods.each_ref().map(|pod| serve_pod(pod).unwrap());
+        let servers = pods.each_ref().map(|pod| serve_pod(pod).unwrap());
         let mut agent = Deployment::new(&node);
         agent.write("web.yaml", include_str!("manifests/web.yaml"));
         agent.write("hairpin.yaml", include_str!("manifests/hairpin.yaml"));
         agent.example("pod-kubia-1.yaml");
         agent.example("pod-kubia-2.yaml");
         agent.start_with(flags);
-        Self { agent, client, node, pods, _servers, _lab: lab }
+        Self { agent, client, node, pods, _servers: servers, _lab: lab }
     }
 }
 
@@ -96,7 +96,9 @@ fn everybody_is_served(stage: &Routed) {
         let ways = [(vips(HTTP), vips(UDP)), (node_ports(NODE_HTTP), node_ports(NODE_UDP))];
         for (tcp, udp) in ways {
             for (tcp, udp) in tcp.into_iter().zip(udp) {
-                all_ways(tcp, udp, 40).iter().for_each(|way| drop(answer(from, way, &BOTH)));
+                for way in all_ways(tcp, udp, 40) {
+                    answer(from, &way, &BOTH);
+                }
             }
         }
     }

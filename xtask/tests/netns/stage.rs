@@ -59,13 +59,13 @@ impl Stage {
     /// The same before the agent is started.
     pub(crate) fn idle() -> Self {
         let network = Kubia::new().unwrap();
-        let _servers = network.serve().unwrap();
+        let servers = network.serve().unwrap();
         let agent = Deployment::new(&network.node);
         agent.write("web.yaml", WEB);
         for name in PODS {
             agent.example(&format!("pod-{name}.yaml"));
         }
-        Self { agent, _servers, network }
+        Self { agent, _servers: servers, network }
     }
 
     /// A client in a pod, on the node, and outside.

@@ -1,5 +1,10 @@
 //! XDP on an uplink whose peers send whole checksums, as every real wire does.
+//!
+//! A veth delivers what its peer transmits by `XDP_TX` only while it runs an XDP program itself
+//! (`veth_xdp_flush` in drivers/net/veth.c), so the switch has an agent of its own that serves
+//! nothing.
 
+use crate::deployment::Deployment;
 use crate::expect::{all_ways, answer, seen_as};
 use crate::stage::{NODE_HTTP, NODE_UDP, PODS, Stage, node_ports};
 use serde_json::Value;
@@ -8,6 +13,8 @@ use serde_json::Value;
 fn xdp_serves_node_ports_with_backends_here_and_elsewhere() {
     let elsewhere = ("elsewhere.yaml", include_str!("manifests/elsewhere.yaml"));
     let mut stage = Stage::with_files(&[elsewhere], &["--xdp", "on"]);
+    let mut switch = Deployment::new(&stage.network.wire);
+    switch.start_with(&["--xdp", "on", "--devices", "node"]);
     let client = stage.network.client.clone();
     let link = uplink(&stage);
     assert_eq!(link["xdp"], "driver", "{link}");
