@@ -103,7 +103,9 @@ fn restore(seen: &Seen, value: &FlowValue, key: &FlowKey, link: u32) {
 pub(crate) fn store(seen: &Seen, forward: &mut FlowValue, reply_link: u32) -> Result<(), Reason> {
     let mut key = nat::translated(seen, forward).reply(nat::other_edge(forward.flags));
     let mut reply = nat::reversed(seen, forward, reply_link);
-    let mut owned = claim(&key, &reply);
+    let snat = forward.flags & FlowValue::SNAT != 0;
+    let stays = !snat || source_port::may_stay(seen.key.sport);
+    let mut owned = stays && claim(&key, &reply);
     let hash = if owned { 0 } else { kernel::random() };
     for attempt in 1..source_port::TRIES {
         if owned {
@@ -114,7 +116,7 @@ pub(crate) fn store(seen: &Seen, forward: &mut FlowValue, reply_link: u32) -> Re
         forward.port_diff = checksum::add(forward.port_diff, change);
         reply.port_diff = !forward.port_diff;
         (forward.sport, key.dport) = (port, port);
-        owned = maps::claim_flow(&key, &reply);
+        owned = claim(&key, &reply);
     }
     if !owned {
         return Err(Reason::SourcePortsExhausted);
@@ -128,17 +130,29 @@ pub(crate) fn store(seen: &Seen, forward: &mut FlowValue, reply_link: u32) -> Re
 
 /// Inserts a reply half, in place of one of the same client and frontend, or of a flow that is
 /// over. False: somebody else owns the key.
-#[inline(always)]
+#[inline(never)]
 fn claim(key: &FlowKey, reply: &FlowValue) -> bool {
     if maps::claim_flow(key, reply) {
         return true;
     }
     let free = maps::flow(key)
-        .is_none_or(|entry| is_same_client(entry.value(), reply) || entry.progress().is_closed());
+        .is_none_or(|entry| is_same_client(entry.value(), reply) || is_over(key, &entry));
     free && maps::put_flow(key, reply)
 }
 
 #[inline(always)]
 fn is_same_client(a: &FlowValue, b: &FlowValue) -> bool {
     a.src == b.src && a.dst == b.dst && a.sport == b.sport && a.dport == b.dport
+}
+
+/// Whether a flow has ended: TCP says so, anything else is silent for a while.
+#[inline(always)]
+fn is_over(key: &FlowKey, entry: &Entry) -> bool {
+    /// As long as Linux remembers a UDP flow (`nf_conntrack_udp_timeout_stream`), in seconds.
+    const SILENCE_S: u32 = 120;
+    if key.proto == IpProto::TCP {
+        return entry.progress().is_closed();
+    }
+    let silent = kernel::jiffies().wrapping_sub(entry.value().seen);
+    silent >= SILENCE_S * maps::hz()
 }

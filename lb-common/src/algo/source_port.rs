@@ -1,16 +1,25 @@
 //! Source ports for flows whose source is replaced.
 //!
-//! A client keeps its own port if that is free. Otherwise a bounded number of candidates is
-//! tried; the conntrack map decides, because a reply half can be inserted only once.
+//! A client keeps its own port if that is free and of no use to the node itself: processes of the
+//! node connect from the same address, and their kernel chooses ports from 32768 on without asking
+//! us. Otherwise a bounded number of candidates is tried; the conntrack map decides, because a
+//! reply half can be inserted only once.
 
 use crate::wire::Port;
 
 /// First port of the search. Below are the ports that need privileges (RFC 6335 section 6).
 pub const FIRST: u16 = 1024;
-/// How many ports the search covers: 1024 to 65535.
-pub const SPAN: u32 = 65_536 - FIRST as u32;
+/// How many ports the search covers: 1024 to 29999, below node ports (30000) and what kernels
+/// choose for themselves (`net.ipv4.ip_local_port_range`, from 32768).
+pub const SPAN: u32 = 30_000 - FIRST as u32;
 /// Candidates per new flow, the client's own port included.
 pub const TRIES: u32 = 16;
+
+/// Whether a client whose address is replaced may keep its port.
+#[inline(always)]
+pub const fn may_stay(own: Port) -> bool {
+    (own.number() as u32) < FIRST as u32 + SPAN
+}
 
 /// The `attempt`-th candidate: 0 is the client's own port, the rest are spread by `hash`.
 #[inline(always)]

@@ -58,7 +58,7 @@ fn be_silent(rig: &mut Rig, seconds: u32) {
 fn a_client_is_remembered_with_its_backend() {
     each(|rig| {
         serve_sticky(rig);
-        let backend = ask(rig, 40_000);
+        let backend = ask(rig, 20_000);
         let (key, value) = remembered(rig);
         let client = rig.case.pod(0).ip().into();
         assert_eq!(key, AffinityKey { client, affinity: AFFINITY, zero: [0; 4] });
@@ -70,7 +70,7 @@ fn a_client_is_remembered_with_its_backend() {
 fn a_client_keeps_its_backend_over_source_ports() {
     each(|rig| {
         serve_sticky(rig);
-        let backend = ask(rig, 40_000);
+        let backend = ask(rig, 20_000);
         assert_eq!(ask_often(rig), [backend].into());
     });
 }
@@ -82,7 +82,7 @@ fn a_client_keeps_its_backend_over_frontends_of_the_service() {
         let case = rig.case;
         let choice = rig.range(1, &[8, 7, 6, 5, 4, 3, 2, 1]);
         stick(rig, case.other_vip(), choice);
-        let backend = ask(rig, 40_000);
+        let backend = ask(rig, 20_000);
         for port in 41_000..41_010 {
             let asked = case.opening(case.pod(port), case.other_vip());
             assert_eq!(case.number_of(rig.chosen(&asked)), backend);
@@ -97,7 +97,7 @@ fn different_clients_spread() {
         let case = rig.case;
         let mut chosen = BTreeSet::new();
         for n in 0..48 {
-            let asked = case.opening(case.other_pod(n, 40_000), case.vip());
+            let asked = case.opening(case.other_pod(n, 20_000), case.vip());
             chosen.insert(rig.chosen(&asked));
         }
         assert_eq!(chosen.len(), 8);
@@ -117,8 +117,8 @@ fn without_affinity_a_client_spreads_and_is_not_remembered() {
 fn a_client_that_is_silent_within_the_timeout_keeps_its_backend() {
     each(|rig| {
         serve_sticky(rig);
-        let backend = ask(rig, 40_000);
-        for port in 40_001..40_012 {
+        let backend = ask(rig, 20_000);
+        for port in 20_001..20_012 {
             be_silent(rig, TIMEOUT_S - 1);
             assert_eq!(ask(rig, port), backend, "renewed by every connection");
         }
@@ -130,7 +130,7 @@ fn a_client_that_is_silent_for_longer_is_forgotten() {
     each(|rig| {
         serve_sticky(rig);
         let mut chosen = BTreeSet::new();
-        for port in 40_000..40_024 {
+        for port in 20_000..20_024 {
             chosen.insert(ask(rig, port));
             be_silent(rig, TIMEOUT_S + 1);
         }
@@ -143,10 +143,10 @@ fn packets_of_a_known_flow_do_not_renew() {
     each(|rig| {
         serve_sticky(rig);
         let case = rig.case;
-        ask(rig, 40_000);
+        ask(rig, 20_000);
         be_silent(rig, 50);
         let before = remembered(rig);
-        rig.chosen(&case.later(case.pod(40_000), case.vip()));
+        rig.chosen(&case.later(case.pod(20_000), case.vip()));
         assert_eq!(remembered(rig), before);
     });
 }
@@ -155,7 +155,7 @@ fn packets_of_a_known_flow_do_not_renew() {
 fn a_client_whose_backend_is_gone_gets_another_and_keeps_that() {
     each(|rig| {
         serve_sticky(rig);
-        let first = ask(rig, 40_000);
+        let first = ask(rig, 20_000);
         replace(rig, first);
         let rest: Vec<u32> = (1..=8).filter(|n| *n != first).collect();
         let choice = rig.range(1, &rest);
@@ -177,7 +177,7 @@ fn replace(rig: &mut Rig, n: u32) {
 fn a_cell_that_was_given_to_another_endpoint_is_not_remembered() {
     each(|rig| {
         serve_sticky(rig);
-        let first = ask(rig, 40_000);
+        let first = ask(rig, 20_000);
         replace(rig, first);
         ask(rig, 40_001);
         let (_, value) = remembered(rig);
@@ -189,7 +189,7 @@ fn a_cell_that_was_given_to_another_endpoint_is_not_remembered() {
 fn a_cell_that_was_given_to_another_service_is_not_used() {
     each(|rig| {
         serve_sticky(rig);
-        let first = ask(rig, 40_000);
+        let first = ask(rig, 20_000);
         let addr = rig.case.backend(first);
         let value = BackendValue { service: SERVICE + 1, ..rig.backend_value(addr) };
         rig.edit(Edit::Backend(first, value));
@@ -204,7 +204,7 @@ fn a_cell_that_was_given_to_another_service_is_not_used() {
 fn a_backend_that_new_connections_may_not_choose_is_left() {
     each(|rig| {
         serve_sticky(rig);
-        let first = ask(rig, 40_000);
+        let first = ask(rig, 20_000);
         let terminating = BackendValue::LOCAL | BackendValue::TERMINATING;
         rig.backend(first, rig.case.backend(first), terminating);
         let rest: Vec<u32> = (1..=8).filter(|n| *n != first).collect();
@@ -222,7 +222,7 @@ fn a_local_policy_does_not_follow_a_client_to_another_node() {
         rig.backend(2, case.backend(2), HERE);
         let elsewhere = rig.range(0, &[1]);
         stick(rig, case.vip(), elsewhere);
-        assert_eq!(ask(rig, 40_000), 1);
+        assert_eq!(ask(rig, 20_000), 1);
         let local = Choice { flags: Choice::LOCAL, ..rig.range(1, &[2]) };
         stick(rig, case.vip(), local);
         assert_eq!(ask(rig, 40_001), 2);
@@ -237,7 +237,7 @@ fn a_backend_of_the_local_set_only_is_not_kept_where_no_local_policy_applies() {
         rig.backend(2, case.backend(2), HERE);
         let local = Choice { flags: Choice::LOCAL, ..rig.range(0, &[1]) };
         stick(rig, case.vip(), local);
-        assert_eq!(ask(rig, 40_000), 1);
+        assert_eq!(ask(rig, 20_000), 1);
         assert_eq!(ask(rig, 40_001), 1);
         let cluster = rig.range(1, &[2]);
         stick(rig, case.vip(), cluster);

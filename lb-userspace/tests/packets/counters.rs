@@ -21,9 +21,9 @@ fn every_translated_packet_is_counted_for_service_and_backend_in_both_directions
         let case = rig.case;
         rig.serve(1);
         let before = rig.traffic();
-        let asked = case.opening(case.pod(40_000), case.vip());
-        let more = case.later(case.pod(40_000), case.vip()).carrying(&[1; 777]);
-        let answer = case.later(case.backend(1), case.pod(40_000)).carrying(&[2; 333]);
+        let asked = case.opening(case.pod(20_000), case.vip());
+        let more = case.later(case.pod(20_000), case.vip()).carrying(&[1; 777]);
+        let answer = case.later(case.backend(1), case.pod(20_000)).carrying(&[2; 333]);
         rig.send(&asked);
         rig.send(&more);
         rig.leave(&answer);
@@ -38,8 +38,8 @@ fn bytes_of_a_jumbo_frame_count_and_ethernet_padding_does_not() {
         let case = rig.case;
         rig.serve(1);
         let before = rig.traffic();
-        let jumbo = case.later(case.pod(40_000), case.vip()).carrying(&case.jumbo());
-        let tiny = case.later(case.pod(40_000), case.vip()).carrying(&[1]);
+        let jumbo = case.later(case.pod(20_000), case.vip()).carrying(&case.jumbo());
+        let tiny = case.later(case.pod(20_000), case.vip()).carrying(&[1]);
         rig.send(&jumbo);
         rig.send_bytes(&[tiny.bytes(), vec![0; 17]].concat());
         let bytes = jumbo.counted_len() + tiny.counted_len();
@@ -53,7 +53,7 @@ fn every_flow_is_a_connection() {
         let case = rig.case;
         rig.serve(1);
         let before = rig.traffic();
-        for port in 40_000..40_007 {
+        for port in 20_000..20_007 {
             rig.send(&case.opening(case.pod(port), case.vip()));
             rig.send(&case.later(case.pod(port), case.vip()));
         }
@@ -72,7 +72,7 @@ fn a_service_counts_the_sum_of_its_backends() {
         let packets = |rig: &Rig| rig.maps.service_traffic(SERVICE).unwrap().packets;
         let (before, sum_before) = (count(rig), packets(rig));
         let mut expected = before;
-        for port in 40_000..40_030 {
+        for port in 20_000..20_030 {
             let backend = rig.chosen(&case.opening(case.pod(port), case.vip()));
             expected[case.number_of(backend) as usize - 1] += 1;
         }
@@ -87,7 +87,7 @@ fn packets_that_pass_or_are_refused_are_no_traffic() {
         let case = rig.case;
         rig.serve(1);
         let before = rig.traffic();
-        rig.passes(&case.opening(case.pod(40_000), case.stranger()));
+        rig.passes(&case.opening(case.pod(20_000), case.stranger()));
         rig.frontend(case.vip(), leading_to(nobody(0)));
         rig.send(&case.opening(case.pod(40_001), case.vip()));
         assert_eq!(growth(rig, before), [Traffic::default(); 2]);

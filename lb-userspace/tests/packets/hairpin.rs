@@ -16,12 +16,12 @@ fn server(case: Case) -> SocketAddr {
 }
 
 fn node(case: Case) -> SocketAddr {
-    SocketAddr::new(case.node(), 40_000)
+    SocketAddr::new(case.node(), 20_000)
 }
 
 /// What the pod asks, as a client.
 fn asked(case: Case) -> Frame {
-    case.opening(case.pod(40_000), case.vip())
+    case.opening(case.pod(20_000), case.vip())
 }
 
 /// A Service whose only backend is the client.
@@ -53,7 +53,7 @@ fn its_answer_to_the_node_comes_back_to_it_from_the_frontend() {
         let case = rig.case;
         rig.send(&asked(case));
         let answer = case.later(server(case), node(case));
-        let sent = answer.between(case.vip(), case.pod(40_000));
+        let sent = answer.between(case.vip(), case.pod(20_000));
         rig.send(&answer).is(rig.turned_back(), &returning(&sent));
     });
 }
@@ -79,7 +79,7 @@ fn later_packets_turn_back_too() {
         serve_itself(rig);
         let case = rig.case;
         rig.send(&asked(case));
-        let later = case.later(case.pod(40_000), case.vip());
+        let later = case.later(case.pod(20_000), case.vip());
         let sent = later.between(node(case), server(case));
         rig.send(&later).is(rig.turned_back(), &returning(&sent));
     });
@@ -90,7 +90,7 @@ fn only_the_client_that_was_chosen_itself_is_masqueraded() {
     each(|rig| {
         serve_itself(rig);
         let case = rig.case;
-        let other = case.opening(case.other_pod(1, 40_000), case.vip());
+        let other = case.opening(case.other_pod(1, 20_000), case.vip());
         assert_eq!(rig.chosen(&other), server(case));
     });
 }

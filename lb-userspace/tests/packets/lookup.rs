@@ -17,8 +17,8 @@ fn a_packet_to_a_stranger_is_not_ours() {
     each(|rig| {
         let case = rig.case;
         rig.serve(1);
-        rig.passes(&case.opening(case.pod(40_000), case.stranger()));
-        rig.passes(&case.opening(case.pod(40_000), case.backend(1)));
+        rig.passes(&case.opening(case.pod(20_000), case.stranger()));
+        rig.passes(&case.opening(case.pod(20_000), case.backend(1)));
     });
 }
 
@@ -27,7 +27,7 @@ fn another_port_of_a_service_address_is_not_ours() {
     each(|rig| {
         let case = rig.case;
         rig.serve(1);
-        rig.passes(&case.opening(case.pod(40_000), SocketAddr::new(case.vip().ip(), PORT + 1)));
+        rig.passes(&case.opening(case.pod(20_000), SocketAddr::new(case.vip().ip(), PORT + 1)));
     });
 }
 
@@ -36,7 +36,7 @@ fn the_port_of_another_protocol_is_not_ours() {
     each(|rig| {
         let case = rig.case;
         rig.serve(1);
-        let (pod, vip) = (case.pod(40_000), case.vip());
+        let (pod, vip) = (case.pod(20_000), case.vip());
         let other = if case.is_tcp() { Frame::datagram(pod, vip) } else { Frame::syn(pod, vip) };
         rig.passes(&other);
     });
@@ -57,7 +57,7 @@ fn a_node_port_is_served_at_the_nodes_addresses() {
         serve_node_port(rig);
         let case = rig.case;
         let node = SocketAddr::new(case.node(), NODE_PORT);
-        assert_eq!(rig.chosen(&case.opening(case.pod(40_000), node)), case.backend(1));
+        assert_eq!(rig.chosen(&case.opening(case.pod(20_000), node)), case.backend(1));
         rig.edit(Edit::NodeAddr(case.node().into(), false));
         rig.passes(&case.opening(case.pod(40_001), node));
     });
@@ -69,7 +69,7 @@ fn a_node_port_means_nothing_on_a_service_address() {
         serve_node_port(rig);
         let case = rig.case;
         let there = SocketAddr::new(case.vip().ip(), NODE_PORT);
-        rig.passes(&case.opening(case.pod(40_000), there));
+        rig.passes(&case.opening(case.pod(20_000), there));
     });
 }
 
@@ -78,7 +78,7 @@ fn a_service_port_means_nothing_on_a_node_address() {
     each(|rig| {
         serve_node_port(rig);
         let case = rig.case;
-        rig.passes(&case.opening(case.pod(40_000), SocketAddr::new(case.node(), PORT)));
+        rig.passes(&case.opening(case.pod(20_000), SocketAddr::new(case.node(), PORT)));
     });
 }
 
@@ -91,7 +91,7 @@ fn a_node_port_belongs_to_one_family() {
         let twin = Case::all().find(|c| c.v6 == v6 && c.proto == proto).unwrap();
         rig.edit(Edit::NodeAddr(twin.node().into(), true));
         let there = SocketAddr::new(twin.node(), NODE_PORT);
-        rig.passes(&case.opening(twin.pod(40_000), there));
+        rig.passes(&case.opening(twin.pod(20_000), there));
     });
 }
 
@@ -123,7 +123,7 @@ fn a_pods_link_makes_its_client_an_insider() {
     each(|rig| {
         serve_apart(rig);
         let case = rig.case;
-        let asked = case.opening(case.on_uplink(1, 40_000), case.vip());
+        let asked = case.opening(case.on_uplink(1, 20_000), case.vip());
         assert_eq!(rig.chosen(&asked), case.backend(1));
     });
 }
@@ -134,7 +134,7 @@ fn a_client_behind_an_uplink_is_an_outsider() {
         serve_apart(rig);
         let case = rig.case;
         rig.link(LINK, LinkValue::UPLINK, None);
-        let asked = case.opening(case.on_uplink(1, 40_000), case.vip());
+        let asked = case.opening(case.on_uplink(1, 20_000), case.vip());
         assert_eq!(rig.chosen(&asked), case.backend(2));
     });
 }
@@ -145,7 +145,7 @@ fn a_client_behind_an_unknown_link_is_an_outsider() {
         serve_apart(rig);
         let case = rig.case;
         rig.edit(Edit::Link(LINK, None));
-        let asked = case.opening(case.on_uplink(1, 40_000), case.vip());
+        let asked = case.opening(case.on_uplink(1, 20_000), case.vip());
         assert_eq!(rig.chosen(&asked), case.backend(2));
     });
 }
@@ -158,7 +158,7 @@ fn an_address_of_the_cluster_is_an_insiders_behind_an_uplink_too() {
         rig.link(LINK, LinkValue::UPLINK, None);
         let pods = cidr(case.pod(1), 24, 112);
         rig.edit(Edit::Cidr(pods, true));
-        let asked = case.opening(case.pod(40_000), case.vip());
+        let asked = case.opening(case.pod(20_000), case.vip());
         assert_eq!(rig.chosen(&asked), case.backend(1));
         rig.edit(Edit::Cidr(pods, false));
         let asked = case.opening(case.pod(40_001), case.vip());
@@ -178,7 +178,7 @@ fn a_backend_elsewhere_is_reached_through_the_stack_by_a_pod() {
         let case = rig.case;
         let choice = rig.behind(&[case.on_uplink(4, 8080)], ELSEWHERE);
         rig.frontend(case.vip(), leading_to(choice));
-        let asked = case.opening(case.pod(40_000), case.vip());
+        let asked = case.opening(case.pod(20_000), case.vip());
         assert_eq!(rig.chosen(&asked), case.on_uplink(4, 8080));
     });
 }
@@ -191,7 +191,7 @@ fn backends_of_one_service_may_have_different_ports() {
         let choice = rig.behind(&ports, HERE);
         rig.frontend(case.vip(), leading_to(choice));
         let chosen: Vec<_> =
-            (0..40).map(|n| rig.chosen(&case.opening(case.pod(40_000 + n), case.vip()))).collect();
+            (0..40).map(|n| rig.chosen(&case.opening(case.pod(20_000 + n), case.vip()))).collect();
         assert!(ports.iter().all(|port| chosen.contains(port)), "{chosen:?}");
     });
 }
@@ -201,7 +201,7 @@ fn sctp_is_not_ours() {
     each_where(Case::is_tcp, |rig| {
         let case = rig.case;
         rig.serve(1);
-        let mut bytes = Frame::syn(case.pod(40_000), case.vip()).bytes();
+        let mut bytes = Frame::syn(case.pod(20_000), case.vip()).bytes();
         let proto = if case.v6 { 14 + 6 } else { 14 + 9 };
         bytes[proto] = IpProto::SCTP.0;
         let out = rig.send_bytes(&bytes);

@@ -31,7 +31,7 @@ const FRAGMENT: [(Reason, u64); 1] = [(Reason::Fragment, 1)];
 fn broken(rig: &mut Rig, change: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
     rig.serve(1);
     let case = rig.case;
-    let mut bytes = case.opening(case.pod(40_000), case.vip()).bytes();
+    let mut bytes = case.opening(case.pod(20_000), case.vip()).bytes();
     change(&mut bytes);
     bytes
 }
@@ -241,7 +241,7 @@ fn a_malformed_packet_of_a_known_flow_is_not_translated() {
     each(|rig| {
         let case = rig.case;
         rig.serve(1);
-        let asked = case.opening(case.pod(40_000), case.vip());
+        let asked = case.opening(case.pod(20_000), case.vip());
         rig.chosen(&asked);
         let bytes = asked.bytes();
         assert_eq!(untouched(rig, &bytes[..bytes.len() - 1]), MALFORMED);

@@ -18,7 +18,7 @@ fn serve_two(rig: &mut Rig) {
 #[track_caller]
 fn ask(rig: &mut Rig, vip: SocketAddr) -> SocketAddr {
     let case = rig.case;
-    let asked = case.opening(case.pod(40_000), vip);
+    let asked = case.opening(case.pod(20_000), vip);
     let outcome = rig.send(&asked);
     let src = outcome.frame().src();
     outcome.is(Verdict::Passed, &asked.between(src, case.backend(1)));
@@ -31,12 +31,12 @@ fn two_services_with_one_backend_and_one_client_port_never_collide() {
         serve_two(rig);
         let case = rig.case;
         let (first, second) = (ask(rig, case.vip()), ask(rig, case.other_vip()));
-        assert_eq!(first, case.pod(40_000));
+        assert_eq!(first, case.pod(20_000));
         assert_eq!(second.ip(), first.ip());
         assert_ne!(second.port(), first.port());
         for (vip, seen) in [(case.vip(), first), (case.other_vip(), second)] {
             let answer = case.later(case.backend(1), seen);
-            rig.leave(&answer).is(Verdict::Passed, &answer.between(vip, case.pod(40_000)));
+            rig.leave(&answer).is(Verdict::Passed, &answer.between(vip, case.pod(20_000)));
         }
     });
 }
@@ -48,7 +48,7 @@ fn a_replaced_port_stays_with_its_flow() {
         let case = rig.case;
         ask(rig, case.vip());
         let second = ask(rig, case.other_vip());
-        let later = case.later(case.pod(40_000), case.other_vip());
+        let later = case.later(case.pod(20_000), case.other_vip());
         rig.send(&later).is(Verdict::Passed, &later.between(second, case.backend(1)));
     });
 }
@@ -86,7 +86,7 @@ fn two_clients_of_one_port_keep_it() {
         serve_two(rig);
         let case = rig.case;
         for n in 0..4 {
-            let pod = case.other_pod(n, 40_000);
+            let pod = case.other_pod(n, 20_000);
             assert_eq!(rig.chosen(&case.opening(pod, case.vip())), case.backend(1));
             rig.leave(&answer(case, pod)).is(Verdict::Passed, &answer(case, pod).from(case.vip()));
         }
@@ -108,7 +108,7 @@ fn two_ports_of_one_service_address_are_two_flows() {
         let (first, second) = (ask(rig, case.vip()), ask(rig, other));
         for (vip, seen) in [(case.vip(), first), (other, second)] {
             let answer = case.later(case.backend(1), seen);
-            rig.leave(&answer).is(Verdict::Passed, &answer.between(vip, case.pod(40_000)));
+            rig.leave(&answer).is(Verdict::Passed, &answer.between(vip, case.pod(20_000)));
         }
     });
 }

@@ -24,7 +24,7 @@ fn serve_nobody(rig: &mut Rig, flags: u32) {
 }
 
 fn asked(case: Case) -> Frame {
-    case.opening(case.pod(40_000), case.vip())
+    case.opening(case.pod(20_000), case.vip())
 }
 
 /// Sends a packet that must be answered.
@@ -38,7 +38,7 @@ fn refused(rig: &mut Rig, asked: &Frame, answer: &Frame) {
 
 /// An answer of the node itself, in the name of the frontend.
 fn answer(case: Case, transport: TransportHeader, payload: Vec<u8>) -> Frame {
-    let mut frame = Frame::new(case.vip(), case.pod(40_000), transport, payload).hops(64);
+    let mut frame = Frame::new(case.vip(), case.pod(20_000), transport, payload).hops(64);
     match &mut frame.ip {
         IpHeaders::Ipv4(ip, _) => {
             (ip.dscp, ip.ecn) = (0.try_into().unwrap(), 0.try_into().unwrap());
@@ -53,7 +53,7 @@ fn answer(case: Case, transport: TransportHeader, payload: Vec<u8>) -> Frame {
 
 /// A reset in answer to whatever came from port 40,000.
 fn reset(case: Case, seq: u32, ack: Option<u32>) -> Frame {
-    let mut tcp = TcpHeader::new(case.vip().port(), 40_000, seq, 0);
+    let mut tcp = TcpHeader::new(case.vip().port(), 20_000, seq, 0);
     tcp.rst = true;
     (tcp.ack, tcp.acknowledgment_number) = (ack.is_some(), ack.unwrap_or_default());
     answer(case, TransportHeader::Tcp(tcp), Vec::new())
@@ -116,7 +116,7 @@ fn ethernet_padding_is_not_acknowledged() {
 fn a_segment_with_an_acknowledgement_is_reset_at_that_number() {
     each_where(Case::is_tcp, |rig| {
         serve_nobody(rig, 0);
-        let segment = rig.case.later(rig.case.pod(40_000), rig.case.vip());
+        let segment = rig.case.later(rig.case.pod(20_000), rig.case.vip());
         refused(rig, &segment, &reset(rig.case, 0x0102_0304, None));
     });
 }
@@ -125,7 +125,7 @@ fn a_segment_with_an_acknowledgement_is_reset_at_that_number() {
 fn a_long_segment_is_reset_by_a_short_one() {
     each_where(Case::is_tcp, |rig| {
         serve_nobody(rig, 0);
-        let segment = rig.case.later(rig.case.pod(40_000), rig.case.vip()).carrying(&[7; 1_400]);
+        let segment = rig.case.later(rig.case.pod(20_000), rig.case.vip()).carrying(&[7; 1_400]);
         refused(rig, &segment, &reset(rig.case, 0x0102_0304, None));
         let jumbo = segment.carrying(&rig.case.jumbo());
         refused(rig, &jumbo, &reset(rig.case, 0x0102_0304, None));
@@ -137,7 +137,7 @@ fn a_reset_is_never_answered() {
     each_where(Case::is_tcp, |rig| {
         serve_nobody(rig, 0);
         rig.drops(&asked(rig.case).tcp(|tcp| tcp.rst = true), Reason::NoEndpoint);
-        let with_ack = rig.case.later(rig.case.pod(40_000), rig.case.vip());
+        let with_ack = rig.case.later(rig.case.pod(20_000), rig.case.vip());
         rig.drops(&with_ack.tcp(|tcp| tcp.rst = true), Reason::NoEndpoint);
     });
 }
@@ -206,7 +206,7 @@ fn insiders_and_outsiders_are_refused_apart() {
         rig.frontend(case.vip(), FrontendValue { outside, ..leading_to(inside) });
         assert_eq!(rig.chosen(&asked(case)), case.backend(1));
         rig.link(LINK, LinkValue::UPLINK, None);
-        let outsider = case.opening(case.on_uplink(1, 40_000), case.vip());
+        let outsider = case.opening(case.on_uplink(1, 20_000), case.vip());
         rig.drops(&outsider, Reason::NoLocalEndpoint);
     });
 }
@@ -218,7 +218,7 @@ fn a_known_flow_goes_on_when_its_service_has_lost_all_endpoints() {
         rig.serve(1);
         rig.chosen(&asked(case));
         serve_nobody(rig, 0);
-        let later = case.later(case.pod(40_000), case.vip());
+        let later = case.later(case.pod(20_000), case.vip());
         rig.send(&later).is(Verdict::Passed, &later.to(case.backend(1)));
     });
 }

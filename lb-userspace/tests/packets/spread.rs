@@ -71,7 +71,7 @@ fn a_flow_whose_entries_were_lost_chooses_the_same_backend_again() {
     each(|rig| {
         let case = rig.case;
         rig.serve(3);
-        for port in 40_000..40_010 {
+        for port in 20_000..20_010 {
             let asked = case.opening(case.pod(port), case.vip());
             let backend = rig.chosen(&asked);
             rig.lose(&asked);
@@ -87,7 +87,7 @@ fn a_slot_that_names_a_backend_of_another_service_drops_and_is_counted() {
         rig.serve(1);
         let stranger = BackendValue { service: SERVICE + 1, ..rig.backend_value(case.backend(1)) };
         rig.edit(Edit::Backend(1, stranger));
-        rig.drops(&case.opening(case.pod(40_000), case.vip()), Reason::StaleSlot);
+        rig.drops(&case.opening(case.pod(20_000), case.vip()), Reason::StaleSlot);
     });
 }
 
@@ -98,6 +98,6 @@ fn a_slot_without_a_backend_drops_and_is_counted() {
         rig.backend(1, case.backend(1), HERE);
         let choice = rig.range(0, &[60]);
         rig.frontend(case.vip(), leading_to(choice));
-        rig.drops(&case.opening(case.pod(40_000), case.vip()), Reason::StaleSlot);
+        rig.drops(&case.opening(case.pod(20_000), case.vip()), Reason::StaleSlot);
     });
 }

@@ -18,7 +18,7 @@ fn a_new_flow_goes_to_one_of_the_backends() {
     each(|rig| {
         let case = rig.case;
         rig.serve(3);
-        let backend = rig.chosen(&case.opening(case.pod(40_000), case.vip()));
+        let backend = rig.chosen(&case.opening(case.pod(20_000), case.vip()));
         assert!(case.backends(3).contains(&backend), "{backend}");
         assert_eq!(rig.reasons(), []);
     });
@@ -29,7 +29,7 @@ fn both_halves_of_a_new_flow_are_stored() {
     each(|rig| {
         let case = rig.case;
         rig.serve(1);
-        let asked = case.opening(case.pod(40_000), case.vip());
+        let asked = case.opening(case.pod(20_000), case.vip());
         rig.chosen(&asked);
         let sent = asked.to(case.backend(1));
         let answer = sent.between(sent.dst(), sent.src());
@@ -71,11 +71,11 @@ fn later_packets_of_a_flow_keep_its_backend() {
     each(|rig| {
         let case = rig.case;
         rig.serve(3);
-        let backend = rig.chosen(&case.opening(case.pod(40_000), case.vip()));
+        let backend = rig.chosen(&case.opening(case.pod(20_000), case.vip()));
         // Whoever comes next goes elsewhere.
         let others = rig.range(1, &[case.number_of(backend) % 3 + 1]);
         rig.frontend(case.vip(), leading_to(others));
-        assert_eq!(rig.chosen(&case.later(case.pod(40_000), case.vip())), backend);
+        assert_eq!(rig.chosen(&case.later(case.pod(20_000), case.vip())), backend);
         assert_ne!(rig.chosen(&case.opening(case.pod(40_001), case.vip())), backend);
     });
 }
@@ -85,10 +85,10 @@ fn a_flow_outlives_its_frontend() {
     each(|rig| {
         let case = rig.case;
         rig.serve(1);
-        rig.chosen(&case.opening(case.pod(40_000), case.vip()));
+        rig.chosen(&case.opening(case.pod(20_000), case.vip()));
         let key = FrontendKey::of(case.vip().ip().into(), Port::new(PORT), case.proto);
         rig.edit(Edit::Frontend(key, None));
-        assert_eq!(rig.chosen(&case.later(case.pod(40_000), case.vip())), case.backend(1));
+        assert_eq!(rig.chosen(&case.later(case.pod(20_000), case.vip())), case.backend(1));
     });
 }
 
@@ -97,8 +97,8 @@ fn an_answer_comes_from_the_frontend() {
     each(|rig| {
         let case = rig.case;
         rig.serve(3);
-        let backend = rig.chosen(&case.opening(case.pod(40_000), case.vip()));
-        let answer = case.later(backend, case.pod(40_000));
+        let backend = rig.chosen(&case.opening(case.pod(20_000), case.vip()));
+        let answer = case.later(backend, case.pod(20_000));
         rig.leave(&answer).is(Verdict::Passed, &answer.from(case.vip()));
     });
 }
@@ -108,8 +108,8 @@ fn an_answer_is_translated_as_it_leaves_and_not_before() {
     each(|rig| {
         let case = rig.case;
         rig.serve(1);
-        rig.chosen(&case.opening(case.pod(40_000), case.vip()));
-        rig.passes(&case.later(case.backend(1), case.pod(40_000)));
+        rig.chosen(&case.opening(case.pod(20_000), case.vip()));
+        rig.passes(&case.later(case.backend(1), case.pod(20_000)));
     });
 }
 
@@ -118,7 +118,7 @@ fn a_request_that_leaves_is_not_translated() {
     each(|rig| {
         let case = rig.case;
         rig.serve(1);
-        let asked = case.opening(case.pod(40_000), case.vip());
+        let asked = case.opening(case.pod(20_000), case.vip());
         rig.leave(&asked).is(Verdict::Passed, &asked);
         rig.chosen(&asked);
         rig.leave(&asked).is(Verdict::Passed, &asked);
@@ -130,7 +130,7 @@ fn a_backend_that_speaks_first_is_not_translated() {
     each(|rig| {
         let case = rig.case;
         rig.serve(1);
-        let first = case.later(case.backend(1), case.pod(40_000));
+        let first = case.later(case.backend(1), case.pod(20_000));
         rig.leave(&first).is(Verdict::Passed, &first);
         assert_eq!(rig.find_flow(first.key(Edge::EGRESS)), None);
     });
@@ -143,7 +143,7 @@ fn ipv4_options_survive() {
         |rig| {
             let case = rig.case;
             rig.serve(1);
-            let mut asked = case.opening(case.pod(40_000), case.vip());
+            let mut asked = case.opening(case.pod(20_000), case.vip());
             if let IpHeaders::Ipv4(ip, _) = &mut asked.ip {
                 // Record route (RFC 791 section 3.1), and the end of the list.
                 ip.options = [7, 11, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0].into();
@@ -158,7 +158,7 @@ fn an_empty_payload_is_a_payload() {
     each(|rig| {
         let case = rig.case;
         rig.serve(1);
-        let asked = case.later(case.pod(40_000), case.vip()).carrying(&[]);
+        let asked = case.later(case.pod(20_000), case.vip()).carrying(&[]);
         assert_eq!(rig.chosen(&asked), case.backend(1));
     });
 }
@@ -168,7 +168,7 @@ fn a_full_size_packet_is_translated_whole() {
     each(|rig| {
         let case = rig.case;
         rig.serve(1);
-        let asked = case.later(case.pod(40_000), case.vip()).carrying(&payload(1_400));
+        let asked = case.later(case.pod(20_000), case.vip()).carrying(&payload(1_400));
         assert_eq!(rig.chosen(&asked), case.backend(1));
     });
 }
@@ -178,7 +178,7 @@ fn a_jumbo_frame_of_several_buffers_is_translated_whole() {
     each(|rig| {
         let case = rig.case;
         rig.serve(1);
-        let asked = case.later(case.pod(40_000), case.vip()).carrying(&case.jumbo());
+        let asked = case.later(case.pod(20_000), case.vip()).carrying(&case.jumbo());
         assert_eq!(rig.chosen(&asked), case.backend(1));
         assert_eq!(rig.reasons(), []);
     });
@@ -189,7 +189,7 @@ fn ethernet_padding_stays_behind_the_packet() {
     each(|rig| {
         let case = rig.case;
         rig.serve(1);
-        let asked = case.later(case.pod(40_000), case.vip()).carrying(b"x");
+        let asked = case.later(case.pod(20_000), case.vip()).carrying(b"x");
         let mut padded = asked.bytes();
         let len = padded.len();
         padded.resize(len + 9, 0xaa);

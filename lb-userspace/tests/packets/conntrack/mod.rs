@@ -15,17 +15,17 @@ use etherparse::TcpHeader;
 
 /// What a client on port 40,000 sends to open a flow.
 pub(super) fn asked(case: Case) -> Frame {
-    case.opening(case.pod(40_000), case.vip())
+    case.opening(case.pod(20_000), case.vip())
 }
 
 /// What it sends afterwards.
 pub(super) fn more(case: Case) -> Frame {
-    case.later(case.pod(40_000), case.vip())
+    case.later(case.pod(20_000), case.vip())
 }
 
 /// What the first backend answers.
 pub(super) fn answer(case: Case) -> Frame {
-    case.later(case.backend(1), case.pod(40_000))
+    case.later(case.backend(1), case.pod(20_000))
 }
 
 /// One backend and a flow to it.

@@ -16,7 +16,7 @@ use lb_userspace::bpf::test_run::Hook;
 fn an_outside_client_of_a_remote_backend_is_masqueraded_and_keeps_its_port() {
     each_routed(|rig, uplink| {
         serve_elsewhere(rig);
-        assert_eq!(masqueraded(rig, uplink, &asked(rig.case)), 40_000);
+        assert_eq!(masqueraded(rig, uplink, &asked(rig.case)), 20_000);
         assert_eq!(rig.reasons(), []);
     });
 }
@@ -26,7 +26,7 @@ fn its_answer_comes_back_from_the_frontend() {
     each_routed(|rig, uplink| {
         serve_elsewhere(rig);
         masqueraded(rig, uplink, &asked(rig.case));
-        answered(rig, uplink, 40_000, client(rig.case));
+        answered(rig, uplink, 20_000, client(rig.case));
     });
 }
 
@@ -36,13 +36,13 @@ fn both_halves_are_translated_at_ingress() {
         let case = rig.case;
         serve_elsewhere(rig);
         masqueraded(rig, uplink, &asked(case));
-        let answer = case.later(remote(case), node(case, 40_000));
+        let answer = case.later(remote(case), node(case, 20_000));
         let forward = rig.flow(asked(case).key(Edge::INGRESS));
         let reply = rig.flow(answer.key(Edge::INGRESS));
         assert_eq!((forward.flags, forward.link), (FlowValue::SNAT, uplink.index));
         assert_eq!((reply.flags, reply.link), (FlowValue::SNAT | FlowValue::REPLY, uplink.index));
-        assert_eq!((forward.src, forward.sport), (case.node().into(), Port::new(40_000)));
-        assert_eq!((reply.dst, reply.dport), (client(case).ip().into(), Port::new(40_000)));
+        assert_eq!((forward.src, forward.sport), (case.node().into(), Port::new(20_000)));
+        assert_eq!((reply.dst, reply.dport), (client(case).ip().into(), Port::new(20_000)));
         assert_eq!(rig.maps.flows().unwrap().len(), 2);
     });
 }
@@ -52,9 +52,9 @@ fn two_clients_with_one_port_get_two_and_their_own_answers() {
     each_routed(|rig, uplink| {
         let case = rig.case;
         serve_elsewhere(rig);
-        let clients = [1, 2, 3].map(|n| case.on_uplink(n, 40_000));
+        let clients = [1, 2, 3].map(|n| case.on_uplink(n, 20_000));
         let ports = clients.map(|c| masqueraded(rig, uplink, &case.opening(c, case.vip())));
-        assert_eq!(ports[0], 40_000);
+        assert_eq!(ports[0], 20_000);
         assert!(ports[1] != ports[0] && ports[2] != ports[0] && ports[1] != ports[2], "{ports:?}");
         for (client, port) in clients.into_iter().zip(ports) {
             answered(rig, uplink, port, client);
@@ -71,8 +71,8 @@ fn the_port_of_a_closed_flow_is_free() {
         serve_elsewhere(rig);
         masqueraded(rig, uplink, &asked(case));
         masqueraded(rig, uplink, &case.later(client(case), case.vip()).tcp(|tcp| tcp.rst = true));
-        let next = case.opening(case.on_uplink(2, 40_000), case.vip());
-        let kept = masqueraded(rig, uplink, &next) == 40_000;
+        let next = case.opening(case.on_uplink(2, 20_000), case.vip());
+        let kept = masqueraded(rig, uplink, &next) == 20_000;
         assert_eq!(kept, case.is_tcp(), "UDP has no end");
     });
 }
@@ -122,7 +122,7 @@ fn xdp_leaves_an_unknown_neighbour_to_tc_untouched() {
         let unknown = case.on_uplink(20, 8080);
         let choice = rig.behind(&[unknown], ELSEWHERE);
         rig.frontend(case.vip(), leading_to(choice));
-        let sent = asked(case).between(node(case, 40_000), unknown).hops(HOPS - 1);
+        let sent = asked(case).between(node(case, 20_000), unknown).hops(HOPS - 1);
         if case.is_xdp() {
             rig.passes(&asked(case));
         }
@@ -137,7 +137,7 @@ fn a_lost_reply_half_of_a_masqueraded_flow_is_put_back() {
         let case = rig.case;
         serve_elsewhere(rig);
         masqueraded(rig, uplink, &asked(case));
-        let key = case.later(remote(case), node(case, 40_000)).key(Edge::INGRESS);
+        let key = case.later(remote(case), node(case, 20_000)).key(Edge::INGRESS);
         let before = rig.flow(key);
         rig.maps.remove_flow(&key).unwrap();
         let forward = asked(case).key(Edge::INGRESS);
@@ -146,7 +146,7 @@ fn a_lost_reply_half_of_a_masqueraded_flow_is_put_back() {
         rig.maps.put_flow(forward, FlowValue { seen: silent, ..value }).unwrap();
         masqueraded(rig, uplink, &case.later(client(case), case.vip()));
         assert_eq!(FlowValue { seen: before.seen, ..rig.flow(key) }, before);
-        answered(rig, uplink, 40_000, client(case));
+        answered(rig, uplink, 20_000, client(case));
     });
 }
 
@@ -156,7 +156,7 @@ fn an_answer_of_a_masqueraded_flow_is_noted_in_both_halves() {
         let case = rig.case;
         serve_elsewhere(rig);
         masqueraded(rig, uplink, &asked(case));
-        answered(rig, uplink, 40_000, client(case));
+        answered(rig, uplink, 20_000, client(case));
         let flows = rig.maps.flows().unwrap();
         assert!(flows.iter().all(|(_, value)| value.progress.0 == Progress::REPLIED), "{flows:?}");
     });
@@ -169,13 +169,13 @@ fn xdp_leaves_a_packet_that_has_to_change_links_to_tc_untouched() {
         serve_elsewhere(rig);
         rig.link = LINK;
         rig.link(LINK, LinkValue::UPLINK, None);
-        let sent = asked(case).between(node(case, 40_000), remote(case)).hops(HOPS - 1);
+        let sent = asked(case).between(node(case, 20_000), remote(case)).hops(HOPS - 1);
         if case.is_xdp() {
             rig.passes(&asked(case));
         }
         let bytes = asked(case).bytes();
         rig.run(Hook::TcIngress, &bytes).is(Verdict::Redirected, &sent);
-        let answer = case.later(remote(case), node(case, 40_000));
+        let answer = case.later(remote(case), node(case, 20_000));
         let key = answer.key(Edge::INGRESS);
         assert_eq!(rig.flow(key).link, LINK, "an outside client is answered where it came from");
     });

@@ -14,7 +14,7 @@ use lb_common::layout::frontend::Choice;
 use std::net::SocketAddr;
 
 pub(super) fn client(case: Case) -> SocketAddr {
-    case.on_uplink(1, 40_000)
+    case.on_uplink(1, 20_000)
 }
 
 pub(super) fn remote(case: Case) -> SocketAddr {

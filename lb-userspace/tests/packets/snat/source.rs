@@ -77,7 +77,7 @@ fn always_snat_masquerades_a_pod_of_this_node_too() {
         let choice = Choice { flags: Choice::SNAT, ..serve_elsewhere(rig) };
         rig.frontend(case.vip(), leading_to(choice));
         masqueraded(rig, uplink, &asked(case));
-        answered(rig, uplink, 40_000, client(case));
+        answered(rig, uplink, 20_000, client(case));
     });
 }
 
@@ -89,7 +89,7 @@ fn always_snat_masquerades_before_a_local_backend_too() {
         let choice = Choice { flags: Choice::SNAT, ..choice };
         rig.frontend(case.vip(), leading_to(choice));
         masqueraded(rig, uplink, &asked(case));
-        answered(rig, uplink, 40_000, client(case));
+        answered(rig, uplink, 20_000, client(case));
     });
 }
 
