@@ -4,6 +4,8 @@
 //! offsets and sizes. When this test fails, either the change was an accident, or
 //! `layout::VERSION` has to move and the new line has to be added.
 
+#![expect(clippy::unwrap_used, reason = "writing to a string does not fail")]
+
 use lb_common::flow::FlowKey;
 use lb_common::layout::affinity::{AffinityKey, AffinityValue};
 use lb_common::layout::backend::BackendValue;
