@@ -149,12 +149,16 @@ impl State {
         if !self.synced || self.links.is_none() {
             return;
         }
-        if self.started {
-            self.settle_services();
-        } else {
+        let first = !self.started;
+        if first {
             self.start();
+        } else {
+            self.settle_services();
         }
         self.write_status();
+        if first {
+            self.announce();
+        }
     }
 
     /// The first time: tables, then programs, so that no packet meets empty tables.
@@ -167,7 +171,6 @@ impl State {
         self.settle_links();
         self.attach_sockets();
         self.started = true;
-        self.announce();
     }
 
     fn announce(&self) {
