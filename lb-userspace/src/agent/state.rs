@@ -37,6 +37,8 @@ pub(super) struct State {
     datapath: Datapath,
     planner: Planner,
     snapshot: Snapshot,
+    /// The Service of every slice, by the slice's name.
+    slice_owners: BTreeMap<ObjectName, ObjectName>,
     links: Option<Vec<Link>>,
     /// Links with our programs, by index.
     attached: BTreeMap<u32, Attached>,
@@ -70,6 +72,7 @@ impl State {
             datapath,
             planner,
             snapshot,
+            slice_owners: BTreeMap::new(),
             links: None,
             attached: BTreeMap::new(),
             dirty: BTreeSet::new(),
@@ -100,25 +103,24 @@ impl State {
     }
 
     fn change_slice(&mut self, name: &ObjectName, slice: Option<EndpointSlice>) {
-        let service = slice.as_ref().map(|slice| ObjectName::new(&name.namespace, &slice.service));
+        let owner = slice.as_ref().map(|slice| ObjectName::new(&name.namespace, &slice.service));
+        let before = self.slice_owners.remove(name);
         // A slice may have moved to another Service.
-        for (owner, slices) in &mut self.snapshot.slices {
-            if owner.namespace == name.namespace
-                && Some(owner) != service.as_ref()
-                && slices.remove(&name.name).is_some()
-            {
-                self.dirty.insert(owner.clone());
+        if let Some(before) = before.filter(|before| Some(before) != owner.as_ref()) {
+            if let Some(slices) = self.snapshot.slices.get_mut(&before) {
+                slices.remove(&name.name);
+                if slices.is_empty() {
+                    self.snapshot.slices.remove(&before);
+                }
             }
+            self.dirty.insert(before);
         }
-        if let (Some(service), Some(slice)) = (service, slice) {
-            self.snapshot
-                .slices
-                .entry(service.clone())
-                .or_default()
-                .insert(name.name.clone(), slice);
-            self.dirty.insert(service);
+        if let (Some(owner), Some(slice)) = (owner, slice) {
+            let slices = self.snapshot.slices.entry(owner.clone()).or_default();
+            slices.insert(name.name.clone(), slice);
+            self.slice_owners.insert(name.clone(), owner.clone());
+            self.dirty.insert(owner);
         }
-        self.snapshot.slices.retain(|_, slices| !slices.is_empty());
     }
 
     /// Takes in the node's links.
