@@ -23,13 +23,12 @@ pub(crate) fn tc(link: u32, outcome: Result<Verdict, Stop>) -> i32 {
     }
 }
 
-/// The action of the XDP program on a frame of `link`.
+/// The action of the XDP program, which sends frames back out of their own link only.
 #[inline(always)]
-pub(crate) fn xdp(link: u32, outcome: Result<Verdict, Stop>) -> u32 {
+pub(crate) fn xdp(outcome: Result<Verdict, Stop>) -> u32 {
     match outcome {
         Ok(Verdict::Stack | Verdict::Neighbour(_)) | Err(Stop::NotOurs) => xdp_action::XDP_PASS,
-        Ok(Verdict::Redirect(to)) if to != link => kernel::redirect(to) as u32,
-        Ok(Verdict::Redirect(_) | Verdict::Bounce) => xdp_action::XDP_TX,
+        Ok(Verdict::Bounce | Verdict::Redirect(_)) => xdp_action::XDP_TX,
         Err(Stop::Because(reason)) => {
             maps::count_reason(reason);
             if is_fatal(reason) { xdp_action::XDP_DROP } else { xdp_action::XDP_PASS }

@@ -46,8 +46,8 @@ pub(crate) type Macs = ([u8; 6], [u8; 6]);
 pub(crate) enum XdpPlan {
     /// The host's stack goes on with it.
     Stack,
-    /// It leaves by this link with these addresses.
-    Send(u32, Macs),
+    /// It leaves by the link that it came from, with these addresses.
+    Send(Macs),
     /// It turns back.
     Bounce,
     /// XDP cannot finish it: TC does.
@@ -71,7 +71,7 @@ pub(crate) fn plan<P: Packet>(packet: &P, seen: &Seen, value: &FlowValue) -> Xdp
         Some(kernel::Route { link, macs: Some(macs) })
             if link == value.link && link == packet.link() =>
         {
-            XdpPlan::Send(link, macs)
+            XdpPlan::Send(macs)
         }
         // No route, a neighbour that is not resolved yet, another link: TC can do it.
         _ => XdpPlan::LeaveToTc,

@@ -2,7 +2,7 @@
 
 use super::{answered, count, flow};
 use crate::forward::{self, Verdict, XdpPlan};
-use crate::packet::{Packet, XdpFrame};
+use crate::packet::XdpFrame;
 use crate::parse::{Seen, Stop, parse};
 use crate::rewrite::rewrite;
 use crate::{finish, kernel};
@@ -14,9 +14,8 @@ use lb_common::flow::Edge;
 #[xdp(frags)]
 pub(crate) fn lb_xdp(ctx: XdpContext) -> u32 {
     let mut packet = XdpFrame::new(ctx.ctx);
-    let link = packet.link();
     let outcome = ingress(&mut packet);
-    finish::xdp(link, outcome)
+    finish::xdp(outcome)
 }
 
 /// The kernel's clock, for the agent: programs note times in jiffies, which nothing else tells.
@@ -47,9 +46,9 @@ fn ingress(packet: &mut XdpFrame) -> Result<Verdict, Stop> {
             forward::turn_back(packet)?;
             Verdict::Bounce
         }
-        XdpPlan::Send(link, macs) => {
+        XdpPlan::Send(macs) => {
             forward::address(packet, &macs)?;
-            Verdict::Redirect(link)
+            Verdict::Bounce
         }
     })
 }

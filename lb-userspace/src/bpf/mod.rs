@@ -16,7 +16,5 @@ pub mod maps;
 pub mod attach;
 /// All of it together.
 pub mod datapath;
-/// Packets through loaded programs, without a network.
-pub mod test_run;
 
 pub use raw::{Raw, own_netns_cookie};

@@ -1,8 +1,8 @@
 //! Who is where: the hook, family and protocol of one performance, and everybody's address in it.
 
 use crate::frame::{Frame, payload};
+use crate::hook::Hook;
 use lb_common::wire::IpProto;
-use lb_userspace::bpf::test_run::Hook;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// One way to play a scene.

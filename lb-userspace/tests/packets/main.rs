@@ -15,6 +15,8 @@
     reason = "a test that cannot go on has failed"
 )]
 
+/// The programs that take frames.
+mod hook;
 /// Packets as values.
 mod frame;
 /// IP headers of either family.

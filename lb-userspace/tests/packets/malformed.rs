@@ -3,9 +3,9 @@
 
 use crate::case::Case;
 use crate::frame::{L3, NODE_MAC, PEER_MAC};
+use crate::hook::Hook;
 use crate::rig::{Rig, Verdict, each, each_where};
 use lb_common::verdict::Reason;
-use lb_userspace::bpf::test_run::Hook;
 
 /// Sends bytes in and out that must stay as they are; tells what was counted for them.
 #[track_caller]

@@ -2,6 +2,7 @@
 
 use crate::case::Case;
 use crate::frame::Frame;
+use crate::hook::Hook;
 use crate::network::{self, Uplink};
 use crate::tables::SERVICE;
 use aya::Ebpf;
@@ -14,7 +15,6 @@ use lb_common::layout::node::LinkValue;
 use lb_common::verdict::Reason;
 use lb_userspace::bpf::loader::{self, Capacities, Constants};
 use lb_userspace::bpf::maps::Maps;
-use lb_userspace::bpf::test_run::Hook;
 use lb_userspace::reconcile::tables::{self, Edit, Tables};
 use nix::sched::{CloneFlags, unshare};
 use std::collections::BTreeMap;

@@ -2,6 +2,7 @@
 
 use super::{answered, asked, client, masqueraded, node, remote, serve_elsewhere};
 use crate::frame::HOPS;
+use crate::hook::Hook;
 use crate::rig::{HZ, LINK, Rig, Verdict, each_routed};
 use crate::tables::{ELSEWHERE, leading_to};
 use lb_common::algo::tcp_state::Progress;
@@ -10,7 +11,6 @@ use lb_common::layout::conntrack::FlowValue;
 use lb_common::layout::node::LinkValue;
 use lb_common::verdict::Reason;
 use lb_common::wire::Port;
-use lb_userspace::bpf::test_run::Hook;
 
 #[test]
 fn an_outside_client_of_a_remote_backend_is_masqueraded_and_keeps_its_port() {
