@@ -15,21 +15,34 @@ pub enum Reason {
     FlowTable = 3,
     /// No route to the backend, or no address to masquerade with: dropped.
     NoRoute = 4,
-    /// The hop limit ended here (RFC 791, RFC 8200): dropped.
+    /// The hop limit ended here (RFC 791, RFC 8200): the client is told.
     HopLimit = 5,
     /// Headers or lengths contradict each other: passed on untouched.
     Malformed = 6,
-    /// A fragment: passed on untouched.
-    Fragment = 7,
+    /// A fragment that came before the first of its datagram: held.
+    FragmentHeld = 7,
     /// A slot named a backend of another service; the client tries again: dropped.
     StaleSlot = 8,
     /// The kernel refused to change the packet: dropped.
     Rewrite = 9,
+    /// The client is in none of the Service's `loadBalancerSourceRanges`: dropped.
+    SourceRange = 10,
+    /// The virtual address has no Service at this port: the client is refused.
+    NoPort = 11,
+    /// Too big for the link to the backend, and may not be fragmented: the client is told the
+    /// size.
+    TooBig = 12,
+    /// A fragment that cannot be held until the first of its datagram comes: dropped.
+    FragmentLost = 13,
+    /// More IPv6 extension headers than are walked: passed on untouched.
+    Headers = 14,
+    /// An echo request to a virtual address: answered.
+    Echo = 15,
 }
 
 impl Reason {
     /// How many there are.
-    pub const COUNT: usize = 10;
+    pub const COUNT: usize = 16;
 
     /// All of them, by number.
     pub const ALL: [Self; Self::COUNT] = [
@@ -40,9 +53,15 @@ impl Reason {
         Self::NoRoute,
         Self::HopLimit,
         Self::Malformed,
-        Self::Fragment,
+        Self::FragmentHeld,
         Self::StaleSlot,
         Self::Rewrite,
+        Self::SourceRange,
+        Self::NoPort,
+        Self::TooBig,
+        Self::FragmentLost,
+        Self::Headers,
+        Self::Echo,
     ];
 
     /// The name used in tables, metrics and JSON.
@@ -55,9 +74,15 @@ impl Reason {
             Self::NoRoute => "NoRoute",
             Self::HopLimit => "HopLimit",
             Self::Malformed => "Malformed",
-            Self::Fragment => "Fragment",
+            Self::FragmentHeld => "FragmentHeld",
             Self::StaleSlot => "StaleSlot",
             Self::Rewrite => "Rewrite",
+            Self::SourceRange => "SourceRange",
+            Self::NoPort => "NoPort",
+            Self::TooBig => "TooBig",
+            Self::FragmentLost => "FragmentLost",
+            Self::Headers => "Headers",
+            Self::Echo => "Echo",
         }
     }
 
@@ -71,11 +96,21 @@ impl Reason {
             Self::SourcePortsExhausted => "dropped: no free source port to masquerade with",
             Self::FlowTable => "dropped: the flow table refused a new entry",
             Self::NoRoute => "dropped: no route to the backend, or the leaving link has no address",
-            Self::HopLimit => "dropped: the hop limit (TTL) ended at this node",
+            Self::HopLimit => "refused: the hop limit (TTL) ended at this node; the client is told",
             Self::Malformed => "passed untouched: headers or lengths contradict each other",
-            Self::Fragment => "passed untouched: an IP fragment",
+            Self::FragmentHeld => "held: a fragment came before the first of its datagram",
             Self::StaleSlot => "dropped: the service changed while the packet was handled",
             Self::Rewrite => "dropped: the kernel could not make the packet writable",
+            Self::SourceRange => "dropped: the client is not in loadBalancerSourceRanges",
+            Self::NoPort => "refused: no Service has this port at the virtual address",
+            Self::TooBig => {
+                "refused: too big for the link to the backend; the client is told the size"
+            }
+            Self::FragmentLost => {
+                "dropped: a fragment whose first one did not come could not be held"
+            }
+            Self::Headers => "passed untouched: more IPv6 extension headers than are walked",
+            Self::Echo => "answered: an echo request to a virtual address",
         }
     }
 }

@@ -7,14 +7,17 @@
 #![expect(clippy::unwrap_used, reason = "writing to a string does not fail")]
 
 use lb_common::flow::FlowKey;
-use lb_common::layout::affinity::{AffinityKey, AffinityValue};
+use lb_common::layout::address::AddressValue;
+use lb_common::layout::affinity::{AffinityKey, AffinityValue, SiblingKey};
 use lb_common::layout::backend::BackendValue;
 use lb_common::layout::conntrack::FlowValue;
 use lb_common::layout::counter::Traffic;
+use lb_common::layout::fragment::{FragmentKey, FragmentValue, HeldKey, HeldValue};
 use lb_common::layout::frontend::{Choice, FrontendKey, FrontendValue};
 use lb_common::layout::node::{CidrKey, Clock, LinkValue};
 use lb_common::layout::service::ServiceValue;
 use lb_common::layout::socket::{SocketKey, SocketValue};
+use lb_common::layout::source_range::SourceRangeKey;
 use lb_common::layout::{VERSION, name};
 use lb_common::verdict::Reason;
 use std::fmt::Write as _;
@@ -42,12 +45,19 @@ fn shapes() -> String {
     });
     shape!(out, FrontendKey { addr, port, proto, family, zero });
     shape!(out, FrontendValue {
-        service, affinity, affinity_timeout_s, inside, outside, kind, zero,
+        service, affinity, affinity_timeout_s, inside, outside, kind, flags, zero,
     });
     shape!(out, Choice { base, len, flags });
     shape!(out, BackendValue { addr, port, proto, flags, service, generation, zero });
     shape!(out, AffinityKey { client, affinity, zero });
     shape!(out, AffinityValue { backend, generation, seen });
+    shape!(out, SiblingKey { addr, service, zero });
+    shape!(out, SourceRangeKey { prefix_len, service, addr });
+    shape!(out, FragmentKey { src, dst, id, proto, edge, zero });
+    shape!(out, FragmentValue { flow, held, zero });
+    shape!(out, HeldKey { datagram, number, zero });
+    shape!(out, HeldValue { len, seen, frame });
+    writeln!(out, "AddressValue {}", size_of::<AddressValue>()).unwrap();
     shape!(out, SocketKey { cookie, addr, port, proto, edge, zero });
     shape!(out, SocketValue { addr, port, zero, backend, generation });
     shape!(out, LinkValue { masquerade_v4, masquerade_v6, kind, tc, xdp, zero, name });

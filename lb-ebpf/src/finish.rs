@@ -39,5 +39,5 @@ pub(crate) fn xdp(outcome: Result<Verdict, Stop>) -> u32 {
 /// Whether a packet that met this reason ends here. The others were never found to be ours.
 #[inline(always)]
 fn is_fatal(reason: Reason) -> bool {
-    !matches!(reason, Reason::Malformed | Reason::Fragment)
+    !matches!(reason, Reason::Malformed | Reason::Headers)
 }

@@ -5,6 +5,7 @@
 use crate::maps;
 use crate::parse::Stop;
 use lb_common::flow::FlowKey;
+use lb_common::layout::address::AddressValue;
 use lb_common::layout::frontend::{Choice, FrontendKey, FrontendValue};
 use lb_common::layout::node::LinkValue;
 use lb_common::wire::{Addr, IpProto, Port};
@@ -42,10 +43,13 @@ pub(crate) fn at(
     proto: IpProto,
     v6: bool,
 ) -> Option<&'static FrontendValue> {
-    if let Some(frontend) = maps::frontend(&FrontendKey::of(*addr, port, proto)) {
+    let meaning = maps::address(addr);
+    if meaning.has(AddressValue::FRONTEND)
+        && let Some(frontend) = maps::frontend(&FrontendKey::of(*addr, port, proto))
+    {
         return Some(frontend);
     }
-    if !maps::is_node_addr(addr) {
+    if !meaning.has(AddressValue::NODE_PORTS) {
         return None;
     }
     maps::frontend(&FrontendKey::node_port(port, proto, v6))

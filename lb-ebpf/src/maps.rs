@@ -10,11 +10,13 @@ use aya_ebpf::maps::lpm_trie::Key;
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray};
 use lb_common::algo::tcp_state::Progress;
 use lb_common::flow::FlowKey;
-use lb_common::layout::affinity::{AffinityKey, AffinityValue};
+use lb_common::layout::address::AddressValue;
+use lb_common::layout::affinity::{AffinityKey, AffinityValue, SiblingKey};
 use lb_common::layout::backend::BackendValue;
 use lb_common::layout::capacity;
 use lb_common::layout::conntrack::FlowValue;
 use lb_common::layout::counter::Traffic;
+use lb_common::layout::fragment::{FragmentKey, FragmentValue, HeldKey, HeldValue};
 use lb_common::layout::frontend::{FrontendKey, FrontendValue};
 use lb_common::layout::node::{Clock, LinkValue};
 use lb_common::layout::service::ServiceValue;
@@ -31,8 +33,19 @@ const NO_PREALLOC: u32 = 1;
 static CONNTRACK: LruHashMap<FlowKey, FlowValue> =
     LruHashMap::with_max_entries(capacity::CONNTRACK, 0);
 #[map]
+static FRAGMENTS: LruHashMap<FragmentKey, FragmentValue> =
+    LruHashMap::with_max_entries(capacity::FRAGMENTS, 0);
+#[map]
+static HELD: LruHashMap<HeldKey, HeldValue> = LruHashMap::with_max_entries(capacity::HELD, 0);
+#[map]
+static ADDRESSES: HashMap<Addr, AddressValue> =
+    HashMap::with_max_entries(capacity::ADDRESSES, NO_PREALLOC);
+#[map]
 static FRONTENDS: HashMap<FrontendKey, FrontendValue> =
     HashMap::with_max_entries(capacity::FRONTENDS, NO_PREALLOC);
+#[map]
+static SOURCE_RANGES: LpmTrie<[u8; 20], u32> =
+    LpmTrie::with_max_entries(capacity::SOURCE_RANGES, NO_PREALLOC);
 #[map]
 static SLOTS: Array<u32> = Array::with_max_entries(capacity::SLOTS, 0);
 #[map]
@@ -41,13 +54,13 @@ static BACKENDS: Array<BackendValue> = Array::with_max_entries(capacity::BACKEND
 static AFFINITY: LruHashMap<AffinityKey, AffinityValue> =
     LruHashMap::with_max_entries(capacity::AFFINITY, 0);
 #[map]
+static SIBLINGS: HashMap<SiblingKey, u32> =
+    HashMap::with_max_entries(capacity::SIBLINGS, NO_PREALLOC);
+#[map]
 static SOCKETS: LruHashMap<SocketKey, SocketValue> =
     LruHashMap::with_max_entries(capacity::SOCKETS, 0);
 #[map]
 static LINKS: HashMap<u32, LinkValue> = HashMap::with_max_entries(capacity::LINKS, NO_PREALLOC);
-#[map]
-static NODE_ADDRS: HashMap<Addr, u32> =
-    HashMap::with_max_entries(capacity::NODE_ADDRS, NO_PREALLOC);
 #[map]
 static CLUSTER_CIDRS: LpmTrie<[u8; 16], u32> =
     LpmTrie::with_max_entries(capacity::CLUSTER_CIDRS, 0);
@@ -203,10 +216,28 @@ pub(crate) fn link(index: u32) -> Option<&'static LinkValue> {
     unsafe { LINKS.get(index) }
 }
 
-/// Whether this is one of the node's addresses that serve node ports.
+/// What an address means; nothing for most.
 #[inline(always)]
-pub(crate) fn is_node_addr(addr: &Addr) -> bool {
-    NODE_ADDRS.get_ptr(addr).is_some()
+pub(crate) fn address(addr: &Addr) -> AddressValue {
+    // SAFETY: a value is one word.
+    unsafe { ADDRESSES.get(addr) }.copied().unwrap_or_default()
+}
+
+/// Whether a client may use the guarded frontends of a service port.
+#[inline(always)]
+pub(crate) fn in_source_range(service: u32, client: &Addr) -> bool {
+    let key: [[u8; 4]; 5] = {
+        let [a, b, c, d]: [[u8; 4]; 4] = bytemuck::cast(client.0);
+        [service.to_ne_bytes(), a, b, c, d]
+    };
+    SOURCE_RANGES.get(Key::new(160, bytemuck::cast(key))).is_some()
+}
+
+/// The backend of a service port at an endpoint's address.
+#[inline(always)]
+pub(crate) fn sibling(key: &SiblingKey) -> Option<u32> {
+    // SAFETY: a value is one word.
+    unsafe { SIBLINGS.get(key) }.copied()
 }
 
 /// Whether this address belongs to a pod of the cluster.

@@ -105,7 +105,7 @@ pub(crate) fn parse<P: Packet>(packet: &mut P, seen: &mut Seen) -> Result<(), St
 fn ipv4<P: Packet>(packet: &P, seen: &mut Seen) -> Result<Transport, Stop> {
     let ip = packet.header::<Ipv4>(L3).ok_or(Reason::Malformed)?;
     if ip.is_fragment() {
-        return Err(Reason::Fragment.into());
+        return Err(Stop::NotOurs);
     }
     let header_len = ip.header_len();
     let len = claimed(packet, u32::from(ip.total_len()), L3)?;

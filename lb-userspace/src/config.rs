@@ -49,6 +49,9 @@ pub struct RunArgs {
     /// When a client's address is replaced
     #[arg(long, value_enum, default_value_t)]
     pub snat: Snat,
+    /// Answer echo requests (ping) to virtual addresses with a usable endpoint
+    #[arg(long)]
+    pub answer_ping: bool,
     /// Where XDP runs
     #[arg(long, value_enum, default_value_t)]
     pub xdp: Xdp,

@@ -4,6 +4,7 @@
 use lb_common::algo::tcp_state::Progress;
 use lb_common::flow::{Edge, FlowKey};
 use lb_common::layout::VERSION;
+use lb_common::layout::address::AddressValue;
 use lb_common::layout::backend::BackendValue;
 use lb_common::layout::conntrack::FlowValue;
 use lb_common::layout::frontend::{Choice, FrontendKey, FrontendValue};
@@ -96,7 +97,8 @@ fn fill(maps: &mut Maps) {
         inside: choice,
         outside: choice,
         kind: FrontendValue::CLUSTER_IP,
-        zero: [0; 3],
+        flags: 0,
+        zero: [0; 2],
     };
     let flags = BackendValue::READY | BackendValue::SERVING | BackendValue::IN_CLUSTER_SET;
     let (port, proto) = (Port::new(8080), IpProto::TCP);
@@ -120,7 +122,7 @@ fn fill(maps: &mut Maps) {
         Edit::Slots(0, vec![1]),
         Edit::Service(1, Some(service)),
         Edit::Frontend(key, Some(frontend)),
-        Edit::NodeAddr(Addr::v4([192, 0, 2, 2]), true),
+        Edit::Address(Addr::v4([192, 0, 2, 2]), AddressValue::NODE_PORTS),
     ];
     for edit in &edits {
         maps.apply(edit).unwrap();

@@ -343,7 +343,11 @@ fn frontend(tables: &Tables, packet: &Packet) -> Option<FrontendValue> {
     let own = tables.frontends.get(&FrontendKey::of(addr, port, proto));
     let node_port = || {
         let key = FrontendKey::node_port(port, proto, packet.dst.is_ipv6());
-        tables.node_addrs.get(&addr).and_then(|_| tables.frontends.get(&key))
+        tables
+            .addresses
+            .get(&addr)
+            .filter(|bits| **bits & 1 != 0)
+            .and_then(|_| tables.frontends.get(&key))
     };
     own.or_else(node_port).copied()
 }

@@ -31,4 +31,20 @@ pub struct AffinityValue {
     pub seen: u32,
 }
 
+/// `SIBLINGS`: hash, this to a backend id.
+///
+/// Written by the agent for Services whose affinity spans all ports; read for a client that is
+/// remembered with an endpoint of another port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
+#[repr(C)]
+pub struct SiblingKey {
+    /// The endpoint's address.
+    pub addr: Addr,
+    /// The service port that is asked for.
+    pub service: u32,
+    /// Always zero.
+    pub zero: [u8; 4],
+}
+
 const _: () = assert!(size_of::<AffinityKey>() == 24);
+const _: () = assert!(size_of::<SiblingKey>() == 24);

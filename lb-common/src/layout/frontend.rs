@@ -11,7 +11,8 @@ use bytemuck::{Pod, Zeroable};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
 #[repr(C)]
 pub struct FrontendKey {
-    /// The virtual address; [`Addr::ANY`] stands for the addresses in `NODE_ADDRS` (node ports).
+    /// The virtual address; [`Addr::ANY`] stands for the addresses that serve
+    /// node ports (`ADDRESSES`).
     pub addr: Addr,
     /// The service port or node port.
     pub port: Port,
@@ -54,8 +55,10 @@ pub struct FrontendValue {
     pub outside: Choice,
     /// What kind of address this is: [`FrontendValue::CLUSTER_IP`] and its kin.
     pub kind: u8,
+    /// Bits: [`FrontendValue::GUARDED`] and its kin.
+    pub flags: u8,
     /// Always zero.
-    pub zero: [u8; 3],
+    pub zero: [u8; 2],
 }
 
 impl FrontendValue {
@@ -67,6 +70,11 @@ impl FrontendValue {
     pub const EXTERNAL_IP: u8 = 3;
     /// `status.loadBalancer.ingress`.
     pub const LOAD_BALANCER: u8 = 4;
+    /// Only clients in `SOURCE_RANGES` may use it.
+    pub const GUARDED: u8 = 1;
+    /// Clients are remembered for all ports of the Service together: the endpoint of another port
+    /// is found again in `SIBLINGS`.
+    pub const SHARED_AFFINITY: u8 = 2;
 }
 
 /// The backends that one class of clients may reach: a range of `SLOTS`.
@@ -91,6 +99,10 @@ impl Choice {
     pub const SNAT: u32 = 2;
     /// The range holds the backends of this node only (a `Local` traffic policy).
     pub const LOCAL: u32 = 4;
+    /// Never replace the client's address, even where the way back would need it: `--snat always`
+    /// replaces where kube-proxy does and nowhere else. A client that reached itself is the
+    /// exception.
+    pub const KEEP: u32 = 8;
 }
 
 const _: () = assert!(size_of::<FrontendKey>() == 24);

@@ -12,9 +12,15 @@ pub mod frontend;
 pub mod backend;
 /// Which backend a client had last.
 pub mod affinity;
+/// What an address means at all.
+pub mod address;
+/// Who may use a guarded frontend.
+pub mod source_range;
+/// Datagrams in fragments.
+pub mod fragment;
 /// What a host process asked for before its address was replaced.
 pub mod socket;
-/// What the node is: its addresses, its links, the cluster's pods, its clock.
+/// What the node is: its links, the cluster's pods, its clock.
 pub mod node;
 /// Names of service ports, for people.
 pub mod service;
@@ -23,7 +29,7 @@ pub mod counter;
 
 /// The version of all layouts together. It names the folder in which maps are pinned; a test
 /// compares `layout.lock` and fails when a layout changed and this number did not.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Names of the maps: those of the programs' symbols and of the pinned files. At most 15 bytes
 /// (`BPF_OBJ_NAME_LEN` in `include/uapi/linux/bpf.h` counts the final zero).
@@ -42,8 +48,16 @@ pub mod name {
     pub const SOCKETS: &str = "SOCKETS";
     /// [`super::node::LinkValue`] by link index.
     pub const LINKS: &str = "LINKS";
-    /// The node's own addresses.
-    pub const NODE_ADDRS: &str = "NODE_ADDRS";
+    /// [`super::address`].
+    pub const ADDRESSES: &str = "ADDRESSES";
+    /// [`super::source_range`].
+    pub const SOURCE_RANGES: &str = "SOURCE_RANGES";
+    /// [`super::affinity::SiblingKey`] to a backend id.
+    pub const SIBLINGS: &str = "SIBLINGS";
+    /// [`super::fragment::FragmentKey`] to what became of the first fragment.
+    pub const FRAGMENTS: &str = "FRAGMENTS";
+    /// [`super::fragment::HeldKey`] to the frame of a fragment.
+    pub const HELD: &str = "HELD";
     /// [`super::node::CidrKey`]: where pods live.
     pub const CLUSTER_CIDRS: &str = "CLUSTER_CIDRS";
     /// [`super::node::Clock`], one entry.
@@ -58,15 +72,19 @@ pub mod name {
     pub const REASONS: &str = "REASONS";
 
     /// Every map that is pinned, in the order of the packet's path.
-    pub const ALL: [&str; 14] = [
+    pub const ALL: [&str; 18] = [
         CONNTRACK,
+        FRAGMENTS,
+        HELD,
+        ADDRESSES,
         FRONTENDS,
+        SOURCE_RANGES,
         SLOTS,
         BACKENDS,
         AFFINITY,
+        SIBLINGS,
         SOCKETS,
         LINKS,
-        NODE_ADDRS,
         CLUSTER_CIDRS,
         CLOCK,
         SERVICES,
@@ -92,8 +110,16 @@ pub mod capacity {
     pub const SOCKETS: u32 = 131_072;
     /// Network links.
     pub const LINKS: u32 = 4_096;
-    /// Addresses of the node.
-    pub const NODE_ADDRS: u32 = 1_024;
+    /// Addresses of the node, of Services and of their endpoints.
+    pub const ADDRESSES: u32 = 262_144;
+    /// Ranges of clients, in all service ports together.
+    pub const SOURCE_RANGES: u32 = 65_536;
+    /// Endpoints of Services with an affinity over all ports.
+    pub const SIBLINGS: u32 = 131_072;
+    /// Datagrams in fragments.
+    pub const FRAGMENTS: u32 = 8_192;
+    /// Fragments that wait; 2 KiB each.
+    pub const HELD: u32 = 1_024;
     /// Ranges of pod addresses.
     pub const CLUSTER_CIDRS: u32 = 256;
     /// Service ports.

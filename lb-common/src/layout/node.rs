@@ -1,4 +1,4 @@
-//! `LINKS`, `NODE_ADDRS`, `CLUSTER_CIDRS`, `CLOCK`: what the agent tells the programs about the
+//! `LINKS`, `CLUSTER_CIDRS`, `CLOCK`: what the agent tells the programs about the
 //! node. Written by the agent when the node changes; read for the first packet of a flow.
 
 use crate::wire::Addr;

@@ -1,6 +1,7 @@
 //! The packets and tables of each case.
 
 use etherparse::PacketBuilder;
+use lb_common::layout::address::AddressValue;
 use lb_common::layout::backend::BackendValue;
 use lb_common::layout::frontend::{Choice, FrontendKey, FrontendValue};
 use lb_common::layout::node::LinkValue;
@@ -113,6 +114,7 @@ impl Case {
         let vip = if self.v6() { IpAddr::V6(vip_v6()) } else { IpAddr::from([10, 96, 0, 1]) };
         let key = FrontendKey::of(vip.into(), Port::new(80), proto);
         let choice = Choice { base: 0, len: 3, flags: 0 };
+        edits.push(Edit::Address(key.addr, AddressValue::FRONTEND));
         edits.push(Edit::Frontend(
             key,
             Some(FrontendValue {
@@ -122,7 +124,8 @@ impl Case {
                 inside: choice,
                 outside: choice,
                 kind: FrontendValue::CLUSTER_IP,
-                zero: [0; 3],
+                flags: 0,
+                zero: [0; 2],
             }),
         ));
         edits

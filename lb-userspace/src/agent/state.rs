@@ -172,6 +172,13 @@ impl State {
         self.apply(&edits);
         self.settle_links();
         self.attach_sockets();
+        match self.datapath.replace_other_layouts() {
+            Ok(true) => {
+                tracing::warn!("replaced an agent with another map layout; its flows are lost")
+            }
+            Ok(false) => {}
+            Err(error) => self.note(Err(error)),
+        }
         self.started = true;
     }
 
@@ -225,6 +232,7 @@ impl State {
             addrs: node::node_port_addrs(addrs.into_iter(), &self.args.nodeport_addresses),
             cidrs: self.args.cluster_cidr.iter().map(cidr).collect(),
             links: entries,
+            answer_ping: self.args.answer_ping,
         });
         self.apply(&edits);
     }

@@ -17,6 +17,7 @@ pub struct Datapath {
     ebpf: Ebpf,
     maps: Maps,
     attacher: Attacher,
+    pins: PinFolder,
 }
 
 /// What a datapath needs to know when it is loaded.
@@ -53,7 +54,16 @@ impl Datapath {
         let mut maps = Maps::take(&mut ebpf)?;
         maps.set_clock(clock)?;
         let attacher = Attacher::new(options.pins.links(), options.tc);
-        Ok(Self { ebpf, maps, attacher })
+        Ok(Self { ebpf, maps, attacher, pins: options.pins })
+    }
+
+    /// Takes off the programs of builds with other map layouts, once ours are attached. True if
+    /// there were some: the flows that they knew are lost.
+    ///
+    /// # Errors
+    /// A pin could not be removed.
+    pub fn replace_other_layouts(&self) -> Result<bool> {
+        self.pins.remove_others()
     }
 
     /// What the maps hold.

@@ -9,7 +9,7 @@ use aya::Ebpf;
 use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, MapInfo, PerCpuArray};
 use lb_common::flow::FlowKey;
-use lb_common::layout::affinity::{AffinityKey, AffinityValue};
+use lb_common::layout::affinity::{AffinityKey, AffinityValue, SiblingKey};
 use lb_common::layout::backend::BackendValue;
 use lb_common::layout::conntrack::FlowValue;
 use lb_common::layout::counter::Traffic;
@@ -18,6 +18,7 @@ use lb_common::layout::name;
 use lb_common::layout::node::{CidrKey, Clock, LinkValue};
 use lb_common::layout::service::ServiceValue;
 use lb_common::layout::socket::{SocketKey, SocketValue};
+use lb_common::layout::source_range::SourceRangeKey;
 use lb_common::verdict::Reason;
 use lb_common::wire::Addr;
 use std::collections::BTreeMap;
@@ -34,7 +35,9 @@ pub struct Maps {
     affinity: Hash<AffinityKey, AffinityValue>,
     sockets: Hash<SocketKey, SocketValue>,
     links: HashMap<MapData, u32, Raw<LinkValue>>,
-    node_addrs: HashMap<MapData, Raw<Addr>, u32>,
+    addresses: HashMap<MapData, Raw<Addr>, u32>,
+    source_ranges: LpmTrie<MapData, [u8; 20], u32>,
+    siblings: HashMap<MapData, Raw<SiblingKey>, u32>,
     cidrs: LpmTrie<MapData, [u8; 16], u32>,
     clock: Array<MapData, Raw<Clock>>,
     services: HashMap<MapData, u32, Raw<ServiceValue>>,
@@ -73,7 +76,9 @@ impl Maps {
             affinity: get(name::AFFINITY)?.try_into()?,
             sockets: get(name::SOCKETS)?.try_into()?,
             links: get(name::LINKS)?.try_into()?,
-            node_addrs: get(name::NODE_ADDRS)?.try_into()?,
+            addresses: get(name::ADDRESSES)?.try_into()?,
+            source_ranges: get(name::SOURCE_RANGES)?.try_into()?,
+            siblings: get(name::SIBLINGS)?.try_into()?,
             cidrs: get(name::CLUSTER_CIDRS)?.try_into()?,
             clock: get(name::CLOCK)?.try_into()?,
             services: get(name::SERVICES)?.try_into()?,
@@ -94,7 +99,9 @@ impl Maps {
             backends: self.backends()?,
             slots: self.ranges(&frontends)?,
             frontends,
-            node_addrs: entries(self.node_addrs.iter(), |Raw(addr), on| (addr, on))?,
+            addresses: entries(self.addresses.iter(), |Raw(addr), bits| (addr, bits))?,
+            source_ranges: entries(self.source_ranges.iter(), |key, on| (range_of(&key), on))?,
+            siblings: entries(self.siblings.iter(), |Raw(key), id| (key, id))?,
             cidrs: entries(self.cidrs.iter(), |key, on| ((key.data(), key.prefix_len()), on))?,
             links: self.links()?,
         })
@@ -277,8 +284,12 @@ impl Maps {
             Edit::Service(id, None) => gone(self.services.remove(id))?,
             Edit::Frontend(key, Some(value)) => self.frontends.insert(Raw(*key), Raw(*value), 0)?,
             Edit::Frontend(key, None) => gone(self.frontends.remove(&Raw(*key)))?,
-            Edit::NodeAddr(addr, true) => self.node_addrs.insert(Raw(*addr), 1, 0)?,
-            Edit::NodeAddr(addr, false) => gone(self.node_addrs.remove(&Raw(*addr)))?,
+            Edit::Address(addr, 0) => gone(self.addresses.remove(&Raw(*addr)))?,
+            Edit::Address(addr, bits) => self.addresses.insert(Raw(*addr), bits, 0)?,
+            Edit::SourceRange(key, true) => self.source_ranges.insert(&range_key(key), 1, 0)?,
+            Edit::SourceRange(key, false) => gone(self.source_ranges.remove(&range_key(key)))?,
+            Edit::Sibling(key, Some(id)) => self.siblings.insert(Raw(*key), id, 0)?,
+            Edit::Sibling(key, None) => gone(self.siblings.remove(&Raw(*key)))?,
             Edit::Cidr(key, true) => self.cidrs.insert(&trie_key(key), 1, 0)?,
             Edit::Cidr(key, false) => gone(self.cidrs.remove(&trie_key(key)))?,
             Edit::Link(index, Some(value)) => self.links.insert(*index, Raw(*value), 0)?,
@@ -354,6 +365,20 @@ fn count<K>(keys: impl Iterator<Item = Result<K, MapError>>) -> Result<usize> {
 
 fn trie_key(key: &CidrKey) -> Key<[u8; 16]> {
     Key::new(key.prefix_len, key.addr)
+}
+
+fn range_key(key: &SourceRangeKey) -> Key<[u8; 20]> {
+    let mut bytes = [0; 20];
+    let (service, addr) = bytes.split_at_mut(4);
+    service.copy_from_slice(&key.service.to_ne_bytes());
+    addr.copy_from_slice(&key.addr);
+    Key::new(key.prefix_len, bytes)
+}
+
+fn range_of(key: &Key<[u8; 20]>) -> SourceRangeKey {
+    let (prefix_len, bytes) = (key.prefix_len(), key.data());
+    let [a, b, c, d, addr @ ..] = bytes;
+    SourceRangeKey { prefix_len, service: u32::from_ne_bytes([a, b, c, d]), addr }
 }
 
 /// An entry that is not there is as good as removed.

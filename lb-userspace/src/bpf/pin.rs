@@ -60,6 +60,23 @@ impl PinFolder {
     /// # Errors
     /// Something could not be removed.
     pub fn remove(&self) -> Result<bool> {
+        let removed = self.remove_versions(|_| true)?;
+        // Fails if it is not empty, or is the mount itself: then it is not ours.
+        let _ = fs::remove_dir(&self.root);
+        Ok(removed)
+    }
+
+    /// Removes the pins of other versions: programs of another build come off their links, and
+    /// their flows are forgotten. True if there was one.
+    ///
+    /// # Errors
+    /// Something could not be removed.
+    pub fn remove_others(&self) -> Result<bool> {
+        let own = self.version();
+        self.remove_versions(|path| path != own)
+    }
+
+    fn remove_versions(&self, which: impl Fn(&Path) -> bool) -> Result<bool> {
         let entries = match fs::read_dir(&self.root) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
@@ -70,14 +87,12 @@ impl PinFolder {
         let mut removed = false;
         for entry in entries {
             let path = entry?.path();
-            if is_version(&path) {
+            if is_version(&path) && which(&path) {
                 fs::remove_dir_all(&path)
                     .with_context(|| format!("removing {}", path.display()))?;
                 removed = true;
             }
         }
-        // Fails if it is not empty, or is the mount itself: then it is not ours.
-        let _ = fs::remove_dir(&self.root);
         Ok(removed)
     }
 }

@@ -132,7 +132,8 @@ impl<'a> Draft<'a> {
             inside: choice(plan.inside),
             outside: choice(plan.outside),
             kind: plan.kind,
-            zero: [0; 3],
+            flags: 0,
+            zero: [0; 2],
         }
     }
 }

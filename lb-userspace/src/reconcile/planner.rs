@@ -7,11 +7,12 @@
 //! more. A port that finds a table full stays as it was, and is tried again whenever something
 //! else changed.
 
+use super::addresses::Addresses;
 use super::claims::Claims;
 use super::draft::{Draft, free_cell};
 use super::entry::{self, Entry};
 use super::ids::{Full, Ids, Limits};
-use super::tables::{Edit, Tables, diff};
+use super::tables::{self, Edit, Tables, diff};
 use crate::compile::{Family, Plan, PortName, PortPlan};
 use crate::model::{ObjectName, Problem, Protocol};
 use lb_common::layout::frontend::{FrontendKey, FrontendValue};
@@ -28,6 +29,8 @@ pub struct NodeTables {
     pub cidrs: BTreeSet<([u8; 16], u32)>,
     /// Links by index.
     pub links: BTreeMap<u32, LinkValue>,
+    /// Echo requests to virtual addresses with a usable endpoint are answered.
+    pub answer_ping: bool,
 }
 
 /// The owner of all ids and claims.
@@ -39,6 +42,7 @@ pub struct Planner {
     actual: Tables,
     entries: BTreeMap<PortName, Entry>,
     claims: Claims,
+    addresses: Addresses,
     /// Ports that were adopted and that nobody has planned since.
     unplanned: BTreeSet<PortName>,
     /// Ports that found a table full.
@@ -84,6 +88,7 @@ impl Planner {
         Self {
             limits,
             ids,
+            addresses: Addresses::adopt(&actual),
             actual,
             claims: Claims::of(&entries),
             unplanned: entries.keys().cloned().collect(),
@@ -100,7 +105,10 @@ impl Planner {
         for name in std::mem::take(&mut self.unplanned) {
             self.withdraw(name, &mut step);
         }
-        self.finish(step)
+        let edits = self.finish(step);
+        // An agent that was killed may have left addresses that mean nothing any more.
+        let all = self.actual.addresses.keys().copied().collect();
+        self.with_addresses(edits, &all)
     }
 
     /// Replaces the part of one Service; `None`: it is gone.
@@ -126,21 +134,20 @@ impl Planner {
 
     /// The node's part of the tables.
     pub fn update_node(&mut self, node: &NodeTables) -> Vec<Edit> {
+        let addrs = self.addresses.set_node(node, &self.actual);
         let wanted = Tables {
-            node_addrs: node.addrs.iter().map(|addr| (*addr, 1)).collect(),
             cidrs: node.cidrs.iter().map(|cidr| (*cidr, 1)).collect(),
             links: node.links.clone(),
             ..Tables::default()
         };
         let actual = Tables {
-            node_addrs: self.actual.node_addrs.clone(),
             cidrs: self.actual.cidrs.clone(),
             links: self.actual.links.clone(),
             ..Tables::default()
         };
         let edits = diff(&actual, &wanted);
         self.note(&edits);
-        edits
+        self.with_addresses(edits, &addrs)
     }
 
     /// What cannot be done as the objects want it.
@@ -260,9 +267,22 @@ impl Planner {
             ..Tables::default()
         };
         let edits = diff(&touched, &step.wanted);
-        self.note(&edits);
+        let addrs = self.note(&edits);
+        let edits = self.with_addresses(edits, &addrs);
         self.release(&step.before);
         edits
+    }
+
+    /// Surrounds edits that were noted by those of the addresses that they touch.
+    fn with_addresses(&mut self, mut edits: Vec<Edit>, addrs: &BTreeSet<Addr>) -> Vec<Edit> {
+        let actual = pick(&self.actual.addresses, addrs);
+        let wanted = self.addresses.meanings(addrs, &self.actual);
+        let (mut up, down) = tables::addresses(&actual, &wanted);
+        self.note(&up);
+        self.note(&down);
+        up.append(&mut edits);
+        up.extend(down);
+        up
     }
 
     /// A frontend as the port has it that holds it.
@@ -271,10 +291,14 @@ impl Planner {
         Some((*key, *holder.frontends.get(key)?))
     }
 
-    fn note(&mut self, edits: &[Edit]) {
+    /// Notes edits as made. Gives the addresses whose meaning they may change.
+    fn note(&mut self, edits: &[Edit]) -> BTreeSet<Addr> {
+        let mut addrs = BTreeSet::new();
         for edit in edits {
+            addrs.extend(self.addresses.follow(edit, &self.actual));
             self.actual.apply(edit);
         }
+        addrs
     }
 
     /// Gives back what ports had `before` and have no longer.

@@ -4,6 +4,7 @@ use crate::case::{Case, PORT};
 use crate::frame::Frame;
 use crate::rig::{LINK, Rig, each, each_where};
 use crate::tables::{ELSEWHERE, HERE, leading_to};
+use lb_common::layout::address::AddressValue;
 use lb_common::layout::frontend::{FrontendKey, FrontendValue};
 use lb_common::layout::node::{CidrKey, LinkValue};
 use lb_common::wire::{Addr, IpProto, Port};
@@ -58,7 +59,7 @@ fn a_node_port_is_served_at_the_nodes_addresses() {
         let case = rig.case;
         let node = SocketAddr::new(case.node(), NODE_PORT);
         assert_eq!(rig.chosen(&case.opening(case.pod(20_000), node)), case.backend(1));
-        rig.edit(Edit::NodeAddr(case.node().into(), false));
+        rig.edit(Edit::Address(case.node().into(), 0));
         rig.passes(&case.opening(case.pod(40_001), node));
     });
 }
@@ -89,7 +90,7 @@ fn a_node_port_belongs_to_one_family() {
         let case = rig.case;
         let (v6, proto) = (!case.v6, case.proto);
         let twin = Case::all().find(|c| c.v6 == v6 && c.proto == proto).unwrap();
-        rig.edit(Edit::NodeAddr(twin.node().into(), true));
+        rig.edit(Edit::Address(twin.node().into(), AddressValue::NODE_PORTS));
         let there = SocketAddr::new(twin.node(), NODE_PORT);
         rig.passes(&case.opening(twin.pod(20_000), there));
     });
@@ -101,7 +102,7 @@ fn serve_node_port(rig: &mut Rig) {
     let case = rig.case;
     let choice = rig.range(0, &[1]);
     let value = FrontendValue { kind: FrontendValue::NODE_PORT, ..leading_to(choice) };
-    rig.edit(Edit::NodeAddr(case.node().into(), true));
+    rig.edit(Edit::Address(case.node().into(), AddressValue::NODE_PORTS));
     rig.edit(Edit::Frontend(node_port(case), Some(value)));
 }
 

@@ -25,7 +25,6 @@ fn untouched_in(rig: &mut Rig, hook: Hook, bytes: &[u8]) -> Vec<(Reason, u64)> {
 }
 
 const MALFORMED: [(Reason, u64); 1] = [(Reason::Malformed, 1)];
-const FRAGMENT: [(Reason, u64); 1] = [(Reason::Fragment, 1)];
 
 /// The bytes of a packet that would be translated, changed.
 fn broken(rig: &mut Rig, change: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
@@ -206,34 +205,6 @@ fn a_tcp_header_longer_than_the_packet_is_malformed() {
             assert_eq!(untouched(rig, &bytes), MALFORMED, "{words} words");
         }
     });
-}
-
-#[test]
-fn ipv4_fragments_pass_and_are_counted() {
-    each_where(
-        |case| !case.v6,
-        |rig| {
-            // More fragments; the last one; one in the middle; an offset in the low byte.
-            for frag in [[0x20, 0x00], [0x1f, 0xff], [0x20, 0x01], [0x00, 0x01]] {
-                let bytes = broken(rig, |bytes| bytes[L3 + 6..L3 + 8].copy_from_slice(&frag));
-                assert_eq!(untouched(rig, &bytes), FRAGMENT, "{frag:02x?}");
-            }
-        },
-    );
-}
-
-#[test]
-fn ipv6_extension_headers_and_fragments_are_not_ours() {
-    each_where(
-        |case| case.v6,
-        |rig| {
-            // Hop-by-hop, routing, fragment, ESP, authentication, none, destination options.
-            for next_header in [0, 43, 44, 50, 51, 59, 60] {
-                let bytes = broken(rig, |bytes| bytes[L3 + 6] = next_header);
-                assert_eq!(untouched(rig, &bytes), [], "{next_header}");
-            }
-        },
-    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::rig::Rig;
 use bytemuck::Zeroable;
+use lb_common::layout::address::AddressValue;
 use lb_common::layout::backend::BackendValue;
 use lb_common::layout::frontend::{Choice, FrontendKey, FrontendValue};
 use lb_common::layout::node::LinkValue;
@@ -76,6 +77,7 @@ impl Rig {
     /// Writes a frontend.
     pub(crate) fn frontend(&mut self, at: SocketAddr, value: FrontendValue) {
         let key = FrontendKey::of(at.ip().into(), Port::new(at.port()), self.case.proto);
+        self.edit(Edit::Address(key.addr, AddressValue::FRONTEND));
         self.edit(Edit::Frontend(key, Some(value)));
     }
 }
@@ -89,7 +91,8 @@ pub(crate) fn leading_to(choice: Choice) -> FrontendValue {
         inside: choice,
         outside: choice,
         kind: FrontendValue::CLUSTER_IP,
-        zero: [0; 3],
+        flags: 0,
+        zero: [0; 2],
     }
 }
 

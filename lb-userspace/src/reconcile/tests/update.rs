@@ -21,7 +21,13 @@ fn kinds(edits: &[Edit]) -> String {
         Edit::Service(_, None) => "-service",
         Edit::Frontend(_, Some(_)) => "+frontend",
         Edit::Frontend(_, None) => "-frontend",
-        Edit::NodeAddr(..) | Edit::Cidr(..) | Edit::Link(..) => "node",
+        Edit::Address(_, 0) => "-address",
+        Edit::Address(..) => "address",
+        Edit::SourceRange(_, true) => "+range",
+        Edit::SourceRange(_, false) => "-range",
+        Edit::Sibling(_, Some(_)) => "+sibling",
+        Edit::Sibling(_, None) => "-sibling",
+        Edit::Cidr(..) | Edit::Link(..) => "node",
     };
     edits.iter().map(kind).collect::<Vec<_>>().join(" ")
 }
@@ -30,9 +36,15 @@ fn kinds(edits: &[Edit]) -> String {
 fn what_is_pointed_to_is_written_first_and_removed_last() {
     let mut agent = Agent::new(ROOMY);
     assert_eq!(kinds(&agent.endpoints("web", &[1])), "");
-    assert_eq!(kinds(&agent.set(service("web", 1))), "+backend slots +service +frontend");
-    assert_eq!(kinds(&agent.endpoints("web", &[2])), "+backend slots +frontend -backend");
-    assert_eq!(kinds(&agent.remove("web")), "-frontend -backend -service");
+    assert_eq!(
+        kinds(&agent.set(service("web", 1))),
+        "address address +service +backend slots +frontend"
+    );
+    assert_eq!(
+        kinds(&agent.endpoints("web", &[2])),
+        "address +backend slots +frontend -backend -address"
+    );
+    assert_eq!(kinds(&agent.remove("web")), "-frontend -backend -service -address -address");
 }
 
 #[test]
@@ -47,7 +59,7 @@ fn a_change_touches_nobody_else() {
     let mut agent = agent();
     agent.set(service("other", 2));
     let edits = agent.endpoints("other", &[5]);
-    assert_eq!(kinds(&edits), "+backend slots +frontend");
+    assert_eq!(kinds(&edits), "address +backend slots +frontend");
     assert_eq!((agent.behind(1), agent.behind(2)), (vec![1, 2], vec![5]));
 }
 

@@ -125,7 +125,7 @@ fn written(tables: &Tables) -> [(&'static str, usize); 7] {
         (name::BACKENDS, used_backends(tables)),
         (name::SLOTS, tables.slots.values().map(Vec::len).sum()),
         (name::LINKS, tables.links.len()),
-        (name::NODE_ADDRS, tables.node_addrs.len()),
+        (name::ADDRESSES, tables.addresses.len()),
         (name::CLUSTER_CIDRS, tables.cidrs.len()),
     ]
 }

@@ -57,7 +57,8 @@ fn frontend(service: u32, kind: u8, inside: Choice, outside: Choice) -> Frontend
         inside,
         outside,
         kind,
-        zero: [0; 3],
+        flags: 0,
+        zero: [0; 2],
     }
 }
 
