@@ -38,11 +38,13 @@ pub enum Reason {
     Headers = 14,
     /// An echo request to a virtual address: answered.
     Echo = 15,
+    /// A program that should go on with the packet is missing: dropped.
+    Stage = 16,
 }
 
 impl Reason {
     /// How many there are.
-    pub const COUNT: usize = 16;
+    pub const COUNT: usize = 17;
 
     /// All of them, by number.
     pub const ALL: [Self; Self::COUNT] = [
@@ -62,7 +64,14 @@ impl Reason {
         Self::FragmentLost,
         Self::Headers,
         Self::Echo,
+        Self::Stage,
     ];
+
+    /// Whether the client is told: the packet itself is turned into the answer.
+    #[inline(always)]
+    pub const fn is_answered(self) -> bool {
+        matches!(self, Self::NoEndpoint | Self::NoPort | Self::TooBig | Self::HopLimit | Self::Echo)
+    }
 
     /// The name used in tables, metrics and JSON.
     pub const fn name(self) -> &'static str {
@@ -83,6 +92,7 @@ impl Reason {
             Self::FragmentLost => "FragmentLost",
             Self::Headers => "Headers",
             Self::Echo => "Echo",
+            Self::Stage => "Stage",
         }
     }
 
@@ -111,6 +121,7 @@ impl Reason {
             }
             Self::Headers => "passed untouched: more IPv6 extension headers than are walked",
             Self::Echo => "answered: an echo request to a virtual address",
+            Self::Stage => "dropped: a program that should go on with the packet is missing",
         }
     }
 }

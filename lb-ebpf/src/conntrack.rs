@@ -4,8 +4,10 @@
 //! costs one look-up: its entry holds the whole translation.
 
 use crate::maps::{self, Entry};
+use crate::nat::Draft;
 use crate::parse::Seen;
 use crate::{kernel, nat};
+use core::ffi::c_void;
 use lb_common::algo::tcp_state::Progress;
 use lb_common::algo::{checksum, source_port};
 use lb_common::flow::FlowKey;
@@ -27,15 +29,15 @@ pub(crate) fn existing(seen: &Seen, link: u32) -> Option<Entry> {
 
 /// Whether a forward packet opens another flow under the key of an old one.
 ///
-/// A UDP flow is over when its backend is gone. A TCP connection lives until it ends, whatever
+/// A UDP flow is over when its backend is gone. A TCP connection, and an SCTP association, lives until it ends, whatever
 /// became of its backend, as with kube-proxy; but a SYN after its end, or to a backend that is
 /// gone, is a new connection from the same port.
 #[inline(always)]
 fn starts_anew(seen: &Seen, entry: &Entry) -> bool {
-    if seen.key.proto == IpProto::TCP {
-        seen.is_syn() && (entry.progress().is_closed() || is_stale(entry.value()))
-    } else {
+    if seen.key.proto == IpProto::UDP {
         is_stale(entry.value())
+    } else {
+        seen.is_syn() && (entry.progress().is_closed() || is_stale(entry.value()))
     }
 }
 
@@ -95,37 +97,56 @@ fn restore(seen: &Seen, value: &FlowValue, key: &FlowKey, link: u32) {
     }
 }
 
-/// Stores both halves of a new flow; `reply_link` is the link of the reply half.
+/// Stores both halves of a new flow, of whose draft the forward half is done.
 ///
 /// The reply half goes first: it can be inserted only once, so it decides who owns the translated
 /// 5-tuple. If another flow does, the source port is replaced.
 #[inline(never)]
-pub(crate) fn store(seen: &Seen, forward: &mut FlowValue, reply_link: u32) -> Result<(), Reason> {
-    let mut key = nat::translated(seen, forward).reply(nat::other_edge(forward.flags));
-    let mut reply = nat::reversed(seen, forward, reply_link);
-    let snat = forward.flags & FlowValue::SNAT != 0;
-    let stays = !snat || source_port::may_stay(seen.key.sport);
-    let mut owned = stays && claim(&key, &reply);
-    let hash = if owned { 0 } else { kernel::random() };
-    for attempt in 1..source_port::TRIES {
-        if owned {
-            break;
-        }
-        let port = source_port::candidate(seen.key.sport, hash, attempt);
-        let change = checksum::diff(forward.sport.0, port.0);
-        forward.port_diff = checksum::add(forward.port_diff, change);
-        reply.port_diff = !forward.port_diff;
-        (forward.sport, key.dport) = (port, port);
-        owned = claim(&key, &reply);
-    }
-    if !owned {
+pub(crate) fn store(ctx: *mut c_void, seen: &Seen, draft: &mut Draft) -> Result<(), Reason> {
+    draft.reply_key =
+        nat::translated(seen, &draft.forward).reply(nat::other_edge(draft.forward.flags));
+    draft.reply = nat::reversed(seen, &draft.forward, draft.reply_link);
+    if !own(ctx, seen, draft) {
         return Err(Reason::SourcePortsExhausted);
     }
-    if !maps::put_flow(&seen.key, forward) {
+    if !maps::put_flow(&seen.key, &draft.forward) {
         return Err(Reason::FlowTable);
     }
-    maps::count_connection(forward.service, forward.backend);
+    maps::count_connection(draft.forward.service, draft.forward.backend);
     Ok(())
+}
+
+/// Makes a translated 5-tuple the flow's own: the client's port if that may stay and is free, else
+/// one of some others. False: none of them is free.
+#[inline(always)]
+fn own(ctx: *mut c_void, seen: &Seen, draft: &mut Draft) -> bool {
+    let snat = draft.forward.flags & FlowValue::SNAT != 0;
+    if !snat && claim(&draft.reply_key, &draft.reply) {
+        return true;
+    }
+    if snat && source_port::may_stay(seen.key.sport) && claim_port(ctx, seen, draft) {
+        return true;
+    }
+    let hash = kernel::random();
+    for attempt in 1..source_port::TRIES {
+        let port = source_port::candidate(seen.key.sport, hash, attempt);
+        let change = checksum::diff(draft.forward.sport.0, port.0);
+        draft.forward.port_diff = checksum::add(draft.forward.port_diff, change);
+        draft.reply.port_diff = !draft.forward.port_diff;
+        (draft.forward.sport, draft.reply_key.dport) = (port, port);
+        let claimed =
+            if snat { claim_port(ctx, seen, draft) } else { claim(&draft.reply_key, &draft.reply) };
+        if claimed {
+            return true;
+        }
+    }
+    false
+}
+
+/// Claims a port of the node. A socket of the node at this port would lose its packets to the flow.
+#[inline(never)]
+fn claim_port(ctx: *mut c_void, seen: &Seen, draft: &Draft) -> bool {
+    !kernel::has_socket(ctx, &draft.reply_key, seen.v6()) && claim(&draft.reply_key, &draft.reply)
 }
 
 /// Inserts a reply half, in place of one of the same client and frontend, or of a flow that is
@@ -150,8 +171,11 @@ fn is_same_client(a: &FlowValue, b: &FlowValue) -> bool {
 fn is_over(key: &FlowKey, entry: &Entry) -> bool {
     /// As long as Linux remembers a UDP flow (`nf_conntrack_udp_timeout_stream`), in seconds.
     const SILENCE_S: u32 = 120;
+    if key.proto != IpProto::UDP && entry.progress().is_closed() {
+        return true;
+    }
     if key.proto == IpProto::TCP {
-        return entry.progress().is_closed();
+        return false;
     }
     let silent = kernel::jiffies().wrapping_sub(entry.value().seen);
     silent >= SILENCE_S * maps::hz()

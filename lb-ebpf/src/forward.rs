@@ -5,11 +5,14 @@
 //! own address as their source ("martians", RFC 1812 section 5.3.7), so they are sent out here.
 
 use crate::kernel::{self, Leaving};
-use crate::packet::Packet;
+use crate::packet::{Packet, TcFrame};
 use crate::parse::Seen;
+use crate::stage::{Stage, Stop};
 use lb_common::layout::conntrack::FlowValue;
 use lb_common::verdict::Reason;
 use lb_common::wire::eth::Eth;
+use lb_common::wire::ipv4::Ipv4;
+use lb_common::wire::ipv6::Ipv6;
 
 /// What happens to a packet.
 pub(crate) enum Verdict {
@@ -23,20 +26,46 @@ pub(crate) enum Verdict {
     Bounce,
 }
 
-/// Whether a translated packet leaves by our hand.
+/// Whether a packet of this flow leaves by our hand.
 #[inline(always)]
 pub(crate) fn leaves_here(value: &FlowValue) -> bool {
     value.flags & FlowValue::SNAT != 0
 }
 
-/// The verdict of a TC program on a rewritten packet.
+/// The verdict of a TC program on a packet that is not rewritten yet: whoever is told that it
+/// cannot go on has to recognize it.
 #[inline(always)]
-pub(crate) fn by_tc<P: Packet>(packet: &mut P, value: &FlowValue) -> Result<Verdict, Reason> {
+pub(crate) fn by_tc(packet: &mut TcFrame, seen: &Seen, value: &FlowValue) -> Result<Verdict, Stop> {
+    if !leaves_here(value) {
+        return Ok(Verdict::Stack);
+    }
+    if hops(packet, seen)? <= 1 {
+        return Err(Reason::HopLimit.into());
+    }
     if value.flags & FlowValue::HAIRPIN != 0 {
         turn_back(packet)?;
         return Ok(Verdict::Redirect(value.link));
     }
-    Ok(if leaves_here(value) { Verdict::Neighbour(value.link) } else { Verdict::Stack })
+    if let Some(mtu) = kernel::too_big(packet.context(), value.link) {
+        return Err(Stop::TooBig(mtu));
+    }
+    if packet.is_tagged() || seen.l3() != Eth::LEN {
+        packet.untag()?;
+        // Offsets have changed; the flow is known now.
+        return Err(Stop::Next(Stage::Ingress));
+    }
+    Ok(Verdict::Neighbour(value.link))
+}
+
+/// How many hops a packet has left.
+#[inline(always)]
+fn hops<P: Packet>(packet: &P, seen: &Seen) -> Result<u8, Reason> {
+    let hops = if seen.v6() {
+        packet.header::<Ipv6>(seen.l3()).map(|ip| ip.hop_limit)
+    } else {
+        packet.header::<Ipv4>(seen.l3()).map(|ip| ip.ttl)
+    };
+    hops.ok_or(Reason::Rewrite)
 }
 
 /// Hardware addresses for a frame that leaves by our hand: own, next hop.
@@ -64,7 +93,16 @@ pub(crate) fn plan<P: Packet>(packet: &P, seen: &Seen, value: &FlowValue) -> Xdp
     if !leaves_here(value) {
         return XdpPlan::Stack;
     }
-    let leaving = Leaving { src: &value.src, dst: &value.dst, v6: seen.v6, in_link: packet.link() };
+    if hops(packet, seen).is_ok_and(|hops| hops <= 1) {
+        return XdpPlan::LeaveToTc;
+    }
+    let leaving = Leaving {
+        src: &value.src,
+        dst: &value.dst,
+        v6: seen.v6(),
+        in_link: packet.link(),
+        len: (seen.l4() - seen.l3()) as u32 + seen.l4_len,
+    };
     match kernel::route(packet.context(), &leaving) {
         // Only back out of the same link: a frame redirected to a link that takes none (a bridge,
         // a tunnel) would be lost without a word.
@@ -73,7 +111,8 @@ pub(crate) fn plan<P: Packet>(packet: &P, seen: &Seen, value: &FlowValue) -> Xdp
         {
             XdpPlan::Send(macs)
         }
-        // No route, a neighbour that is not resolved yet, another link: TC can do it.
+        // No route, a neighbour that is not resolved yet, another link, too big: TC can do it, or
+        // tell the client.
         _ => XdpPlan::LeaveToTc,
     }
 }

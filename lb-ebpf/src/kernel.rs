@@ -2,10 +2,11 @@
 #![expect(unsafe_code, reason = "helpers are foreign functions")]
 
 use crate::maps;
-use aya_ebpf::bindings::{bpf_fib_lookup as FibParams, bpf_redir_neigh};
+use aya_ebpf::bindings::{bpf_fib_lookup as FibParams, bpf_redir_neigh, bpf_sock_tuple};
 use aya_ebpf::helpers;
 use core::ffi::c_void;
-use lb_common::wire::Addr;
+use lb_common::flow::FlowKey;
+use lb_common::wire::{Addr, IpProto, Port};
 
 /// Low half of the kernel's jiffies: wraps, differences count. The cheapest clock (1 ns here;
 /// `bpf_ktime_get_ns` costs 37).
@@ -54,6 +55,8 @@ pub(crate) struct Leaving<'a> {
     pub(crate) dst: &'a Addr,
     pub(crate) v6: bool,
     pub(crate) in_link: u32,
+    /// Bytes from the IP header on, to be held against the route's MTU; 0: not asked.
+    pub(crate) len: u32,
 }
 
 /// IPv6 addresses are copied by words of 8 bytes, which the stack takes aligned only.
@@ -72,6 +75,7 @@ pub(crate) fn route(ctx: *mut c_void, packet: &Leaving<'_>) -> Option<Route> {
     let mut aligned: Aligned = unsafe { core::mem::zeroed() };
     let params = &mut aligned.0;
     params.ifindex = packet.in_link;
+    params.__bindgen_anon_1.tot_len = packet.len.min(u32::from(u16::MAX)) as u16;
     if packet.v6 {
         params.family = AF_INET6;
         params.__bindgen_anon_3.ipv6_src = bytemuck::cast(packet.src.0);
@@ -86,12 +90,79 @@ pub(crate) fn route(ctx: *mut c_void, packet: &Leaving<'_>) -> Option<Route> {
         unsafe { helpers::bpf_fib_lookup(ctx, &raw mut *params, size_of::<FibParams>() as i32, 0) };
     // Blackhole, unreachable, prohibit: nobody to send to. "Not forwarded" is the node itself.
     // "Forwarding disabled" means that this host is no router. Light-weight tunnels need the
-    // host's stack. None of them can be finished here.
+    // host's stack. "Fragmentation needed": too big. None of them can be finished here.
     match result {
         SUCCESS => Some(Route { link: params.ifindex, macs: Some((params.smac, params.dmac)) }),
         NO_NEIGHBOUR => Some(Route { link: params.ifindex, macs: None }),
         _ => None,
     }
+}
+
+/// The MTU of a link, in bytes from the IP header on, if the packet is bigger. Segments that a
+/// device has yet to cut are held against it one by one.
+#[inline(always)]
+pub(crate) fn too_big(ctx: *mut c_void, link: u32) -> Option<u32> {
+    const CHECK_SEGMENTS: u64 = 1;
+    let mut mtu = 0_u32;
+    // SAFETY: `ctx` is the context that the kernel passed to the program, `mtu` a word of ours.
+    let result = unsafe { helpers::bpf_check_mtu(ctx, link, &raw mut mtu, 0, CHECK_SEGMENTS) };
+    // A link that is gone is noticed when the packet is sent.
+    (result > 0).then_some(mtu)
+}
+
+/// Whether a socket of this machine would take a packet of these addresses and ports.
+#[inline(always)]
+pub(crate) fn has_socket(ctx: *mut c_void, packet: &FlowKey, v6: bool) -> bool {
+    let ports = [packet.sport, packet.dport];
+    if v6 {
+        let tuple = TupleV6 { addrs: [packet.src.0, packet.dst.0], ports };
+        takes(ctx, packet.proto, tuple)
+    } else {
+        let tuple = TupleV4 { addrs: [packet.src.low4(), packet.dst.low4()], ports };
+        takes(ctx, packet.proto, tuple)
+    }
+}
+
+/// `ipv4` of `struct bpf_sock_tuple`: source first.
+#[repr(C, align(4))]
+struct TupleV4 {
+    addrs: [[u8; 4]; 2],
+    ports: [Port; 2],
+}
+
+/// `ipv6` of the same.
+#[repr(C, align(4))]
+struct TupleV6 {
+    addrs: [[u8; 16]; 2],
+    ports: [Port; 2],
+}
+
+#[inline(always)]
+fn takes<T>(ctx: *mut c_void, proto: IpProto, mut tuple: T) -> bool {
+    const CURRENT_NETNS: u64 = u64::MAX;
+    let (at, len) = ((&raw mut tuple).cast::<bpf_sock_tuple>(), size_of::<T>() as u32);
+    let socket = match proto {
+        // SAFETY: `ctx` is the program's context; the kernel reads `len` bytes of the tuple.
+        IpProto::TCP => unsafe { helpers::bpf_skc_lookup_tcp(ctx, at, len, CURRENT_NETNS, 0) },
+        // SAFETY: the same.
+        IpProto::UDP => unsafe { helpers::bpf_sk_lookup_udp(ctx, at, len, CURRENT_NETNS, 0) },
+        // No kernel has a look-up for SCTP.
+        _ => return false,
+    };
+    if socket.is_null() {
+        return false;
+    }
+    // SAFETY: the look-up gave a reference, which is given back once.
+    let _ = unsafe { helpers::bpf_sk_release(socket.cast()) };
+    true
+}
+
+/// Tells the kernel that the bytes of a frame changed by a difference, in case a device summed up
+/// all of them.
+#[inline(always)]
+pub(crate) fn add_to_sum(ctx: *mut c_void, diff: u16) {
+    // SAFETY: `ctx` is the context that the kernel passed to the program.
+    let _ = unsafe { helpers::bpf_csum_update(ctx.cast(), u32::from(diff)) };
 }
 
 /// The one's complement sum of a value (a multiple of 4 bytes), for packets that are made here:

@@ -3,11 +3,12 @@
 //! Before: `conntrack` found no living flow. After: `select`.
 
 use crate::maps;
-use crate::parse::Stop;
+use crate::stage::Stop;
 use lb_common::flow::FlowKey;
 use lb_common::layout::address::AddressValue;
 use lb_common::layout::frontend::{Choice, FrontendKey, FrontendValue};
 use lb_common::layout::node::LinkValue;
+use lb_common::verdict::Reason;
 use lb_common::wire::{Addr, IpProto, Port};
 
 /// Where a client is.
@@ -25,6 +26,23 @@ pub(crate) fn client(link: u32, src: &Addr) -> Client {
     Client { inside: on_this_node || maps::in_cluster(src), on_this_node }
 }
 
+/// The node's address on a link, else its primary one: it stands for clients, and says what went
+/// wrong.
+#[inline(always)]
+pub(crate) fn own_addr(link: u32, v6: bool) -> Option<Addr> {
+    /// Holds the node's primary addresses.
+    const NODE: u32 = 0;
+    for index in [link, NODE] {
+        if let Some(link) = maps::link(index) {
+            let addr = if v6 { &link.masquerade_v6 } else { &link.masquerade_v4 };
+            if *addr != Addr::ANY {
+                return Some(*addr);
+            }
+        }
+    }
+    None
+}
+
 /// The frontend that a new flow is aimed at.
 #[inline(always)]
 pub(crate) fn frontend(key: &FlowKey, v6: bool) -> Result<&'static FrontendValue, Stop> {
@@ -32,7 +50,24 @@ pub(crate) fn frontend(key: &FlowKey, v6: bool) -> Result<&'static FrontendValue
     if key.sport == Port::NONE {
         return Err(Stop::NotOurs);
     }
-    at(&key.dst, key.dport, key.proto, v6).ok_or(Stop::NotOurs)
+    match at(&key.dst, key.dport, key.proto, v6) {
+        Some(frontend) => Ok(frontend),
+        None if is_closed(&key.dst) => Err(Reason::NoPort.into()),
+        None => Err(Stop::NotOurs),
+    }
+}
+
+/// Whether an address means nothing at a port without a frontend: the client is refused, lest the
+/// packet wanders through the network.
+#[inline(never)]
+pub(crate) fn is_closed(addr: &Addr) -> bool {
+    maps::address(addr).has(AddressValue::CLUSTER_IP)
+}
+
+/// Whether a client may use a frontend (`loadBalancerSourceRanges`).
+#[inline(always)]
+pub(crate) fn admits(frontend: &FrontendValue, client: &Addr) -> bool {
+    frontend.flags & FrontendValue::GUARDED == 0 || maps::in_source_range(frontend.service, client)
 }
 
 /// The frontend at an address and port: of the address itself, else a node port.

@@ -16,12 +16,16 @@
 
 /// Attach points: context in, action out.
 mod hook;
+/// Programs that go on with a packet, and what is handed over to them.
+mod stage;
 /// Headers within bounds, for XDP and TC alike.
 mod packet;
 /// The address in a system call on a socket.
 mod socket;
 /// Packet to flow key.
 mod parse;
+/// The same for what is rare.
+mod unusual;
 /// Flow key to the translation that it already has.
 mod conntrack;
 /// Destination to frontend.
@@ -30,12 +34,16 @@ mod lookup;
 mod select;
 /// Flow and backend to translation.
 mod nat;
+/// Datagrams in fragments.
+mod fragment;
+/// ICMP errors about translated packets.
+mod icmp;
 /// Translation to changed bytes.
 mod rewrite;
 /// Where the packet leaves.
 mod forward;
-/// The answer to a packet that is refused.
-mod refuse;
+/// What a client is told whose packet cannot go on.
+mod answer;
 /// Outcome to action, counted.
 mod finish;
 /// Every map, with typed access.

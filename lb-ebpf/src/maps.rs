@@ -4,10 +4,15 @@
 //! program runs: the kernel frees entries only after it.
 #![expect(unsafe_code, reason = "map memory is shared with other CPUs and with the agent")]
 
+use crate::nat::Draft;
+use crate::parse::Seen;
+use crate::stage::{Errand, Stage};
 use aya_ebpf::Global;
+use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::Key;
-use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray};
+use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray};
+use aya_ebpf::programs::{TcContext, XdpContext};
 use lb_common::algo::tcp_state::Progress;
 use lb_common::flow::FlowKey;
 use lb_common::layout::address::AddressValue;
@@ -75,6 +80,20 @@ static SERVICE_STATS: PerCpuArray<Traffic> = PerCpuArray::with_max_entries(capac
 static BACKEND_STATS: PerCpuArray<Traffic> = PerCpuArray::with_max_entries(capacity::BACKENDS, 0);
 #[map]
 static REASONS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Reason::COUNT as u32, 0);
+#[map]
+static STAGES: ProgramArray = ProgramArray::with_max_entries(Stage::COUNT, 0);
+#[map]
+static XDP_STAGES: ProgramArray = ProgramArray::with_max_entries(Stage::COUNT, 0);
+
+// Room for one packet at a time, of this object alone: never pinned.
+#[map]
+static SEEN: PerCpuArray<Seen> = PerCpuArray::with_max_entries(1, 0);
+#[map]
+static ERRAND: PerCpuArray<Errand> = PerCpuArray::with_max_entries(1, 0);
+#[map]
+static DRAFT: PerCpuArray<Draft> = PerCpuArray::with_max_entries(1, 0);
+#[map]
+static CELLS: PerCpuArray<HeldValue> = PerCpuArray::with_max_entries(2, 0);
 
 // Written by the agent before the programs are loaded; the verifier takes them for constants.
 // SAFETY (for each): the names are unique in this program.
@@ -160,6 +179,112 @@ pub(crate) fn put_flow(key: &FlowKey, value: &FlowValue) -> bool {
 #[inline(always)]
 pub(crate) fn claim_flow(key: &FlowKey, value: &FlowValue) -> bool {
     CONNTRACK.insert(key, value, NO_EXIST).is_ok()
+}
+
+/// What became of the first fragment of a datagram, or how many wait for it.
+#[inline(always)]
+pub(crate) fn fragment(datagram: &FragmentKey) -> Option<&'static FragmentValue> {
+    // SAFETY: whoever writes an entry replaces it whole, and old ones stay until the program ends.
+    unsafe { FRAGMENTS.get(datagram) }
+}
+
+/// Notes it. False: the map refused.
+#[inline(always)]
+pub(crate) fn put_fragment(datagram: &FragmentKey, value: &FragmentValue) -> bool {
+    FRAGMENTS.insert(datagram, value, ANY).is_ok()
+}
+
+/// A fragment that waits.
+#[inline(always)]
+pub(crate) fn held(key: &HeldKey) -> Option<&'static HeldValue> {
+    // SAFETY: as in `fragment`.
+    unsafe { HELD.get(key) }
+}
+
+/// Lets a fragment wait. False: the map refused.
+#[inline(always)]
+pub(crate) fn put_held(key: &HeldKey, value: &HeldValue) -> bool {
+    HELD.insert(key, value, ANY).is_ok()
+}
+
+/// Forgets a fragment that waited.
+#[inline(always)]
+pub(crate) fn forget_held(key: &HeldKey) {
+    // One that was evicted meanwhile is as good as removed.
+    let _ = HELD.remove(key);
+}
+
+/// Room for a fragment on its way into `HELD`.
+#[inline(always)]
+pub(crate) fn held_cell() -> Option<&'static mut HeldValue> {
+    cell(0)
+}
+
+/// Room for a first fragment while others use its frame.
+#[inline(always)]
+pub(crate) fn own_cell() -> Option<&'static mut HeldValue> {
+    cell(1)
+}
+
+#[inline(always)]
+fn cell(index: u32) -> Option<&'static mut HeldValue> {
+    let cell = CELLS.get_ptr_mut(index)?;
+    // SAFETY: the cell belongs to this CPU, programs of one hook do not interrupt each other, and
+    // each cell has one user.
+    Some(unsafe { &mut *cell })
+}
+
+/// Hands over what was read of a packet.
+#[inline(always)]
+pub(crate) fn hand_over(seen: &Seen) {
+    if let Some(cell) = SEEN.get_ptr_mut(0) {
+        // SAFETY: the cell belongs to this CPU, and programs of one hook do not interrupt each
+        // other. A program that was handed something over hands over nothing of this kind.
+        unsafe { cell.write(*seen) };
+    }
+}
+
+/// What was read of the packet by the program that handed it over.
+#[inline(always)]
+pub(crate) fn handed_over() -> Option<&'static Seen> {
+    SEEN.get(0)
+}
+
+/// Says what the next program has to do.
+#[inline(always)]
+pub(crate) fn send_on(errand: Errand) {
+    if let Some(cell) = ERRAND.get_ptr_mut(0) {
+        // SAFETY: as in `hand_over`; readers copy it.
+        unsafe { cell.write(errand) };
+    }
+}
+
+/// What this program has to do.
+#[inline(always)]
+pub(crate) fn errand() -> Errand {
+    ERRAND.get(0).copied().unwrap_or_default()
+}
+
+/// Room for a flow in the making.
+#[inline(always)]
+pub(crate) fn draft() -> Option<&'static mut Draft> {
+    let cell = DRAFT.get_ptr_mut(0)?;
+    // SAFETY: as in `cell`.
+    Some(unsafe { &mut *cell })
+}
+
+/// Goes on in another TC program; comes back only if it is missing.
+#[inline(always)]
+pub(crate) fn go_on(ctx: *mut __sk_buff, stage: Stage) {
+    // SAFETY: `ctx` is the context that the kernel passed to the program, and so its programs.
+    unsafe { STAGES.tail_call(&TcContext::new(ctx), stage as u32) };
+}
+
+/// The same in XDP.
+#[inline(always)]
+pub(crate) fn go_on_in_xdp(ctx: *mut xdp_md, stage: Stage) {
+    // SAFETY: as in `go_on`.
+    unsafe { XDP_STAGES.tail_call(&XdpContext::new(ctx), stage as u32) };
 }
 
 /// The frontend under this key.
@@ -278,7 +403,13 @@ pub(crate) fn count_connection(service: u32, backend: u32) {
 /// Counts a packet that met a reason.
 #[inline(always)]
 pub(crate) fn count_reason(reason: Reason) {
-    if let Some(cell) = REASONS.get_ptr_mut(reason as u32) {
+    count_number(reason as u32);
+}
+
+/// Counts a packet that met the reason of this number.
+#[inline(always)]
+pub(crate) fn count_number(reason: u32) {
+    if let Some(cell) = REASONS.get_ptr_mut(reason) {
         // SAFETY: as in `add`.
         unsafe { *cell += 1 };
     }

@@ -7,45 +7,59 @@
 //! not come by here), and where the operator asks for it. A port is replaced when the backend's
 //! answers could not be told from those of another flow.
 
-use crate::conntrack;
 use crate::kernel::{self, Leaving};
 use crate::maps;
 use crate::packet::Packet;
 use crate::parse::Seen;
+use crate::{conntrack, lookup};
 use lb_common::algo::checksum;
 use lb_common::algo::tcp_state::Progress;
 use lb_common::flow::{Edge, FlowKey};
 use lb_common::layout::backend::BackendValue;
 use lb_common::layout::conntrack::FlowValue;
+use lb_common::layout::frontend::Choice;
 use lb_common::verdict::Reason;
-use lb_common::wire::Addr;
+use lb_common::wire::eth::Eth;
 
-/// Who asks and who answers.
-#[derive(Default)]
-pub(crate) struct Ends {
+/// A flow in the making.
+///
+/// It lies in a map, not on the stack: there is room, and what is read back from a map is any
+/// number to the verifier, so it walks through each stage once and not once for every way there.
+#[repr(C)]
+pub(crate) struct Draft {
+    /// The forward half.
+    pub(crate) forward: FlowValue,
+    /// The reply half.
+    pub(crate) reply: FlowValue,
+    /// What the reply half is found by.
+    pub(crate) reply_key: FlowKey,
+    /// The link of the reply half; 0: the host's stack.
+    pub(crate) reply_link: u32,
     /// The chosen backend.
     pub(crate) backend: u32,
-    /// The client is behind a link of this node.
-    pub(crate) client_on_this_node: bool,
-    /// The client's address is replaced in any case.
-    pub(crate) always_snat: bool,
+    /// Bits of [`Choice`].
+    pub(crate) choice: u32,
+    /// The client is behind a link of this node, if not 0.
+    pub(crate) client_on_this_node: u32,
 }
 
-/// Opens a flow: makes both translations and stores them.
+/// Opens a flow between the client and the backend of a draft: makes both translations and stores
+/// them.
 ///
 /// Not inlined, as other stages of a new flow: the frames of a program share 512 bytes of stack,
 /// and what is not in use at the same time should not be there at the same time. Such a stage
 /// returns numbers only: the verifier loses track of a pointer that travels in a `Result`.
 #[inline(never)]
-pub(crate) fn open<P: Packet>(packet: &P, seen: &Seen, ends: &Ends) -> Result<(), Reason> {
-    let backend = maps::backend(ends.backend).ok_or(Reason::StaleSlot)?;
-    let mut forward = kept(seen, ends.backend, backend);
-    let reply_link = set_source(packet, seen, ends, &mut forward)?;
-    forward.addr_diff = checksum::add(
-        checksum::addr_diff(&seen.key.src, &forward.src),
-        checksum::addr_diff(&seen.key.dst, &forward.dst),
+pub(crate) fn open<P: Packet>(packet: &P, seen: &Seen, draft: &mut Draft) -> Result<(), Reason> {
+    let backend = maps::backend(draft.backend).ok_or(Reason::StaleSlot)?;
+    draft.forward = kept(seen, draft.backend, backend);
+    draft.reply_link = 0;
+    set_source(packet, seen, draft, backend)?;
+    draft.forward.addr_diff = checksum::add(
+        checksum::addr_diff(&seen.key.src, &draft.forward.src),
+        checksum::addr_diff(&seen.key.dst, &draft.forward.dst),
     );
-    conntrack::store(seen, &mut forward, reply_link)
+    conntrack::store(packet.context(), seen, draft)
 }
 
 /// The forward half of a flow whose client keeps its address and port.
@@ -69,78 +83,70 @@ fn kept(seen: &Seen, id: u32, backend: &BackendValue) -> FlowValue {
     }
 }
 
-/// Replaces the source of a flow if the way back needs it. Gives the link of the reply half; 0:
-/// the host's stack.
+/// Replaces the source of a flow if the way back needs it.
 #[inline(always)]
 fn set_source<P: Packet>(
     packet: &P,
     seen: &Seen,
-    ends: &Ends,
-    forward: &mut FlowValue,
-) -> Result<u32, Reason> {
-    let backend = maps::backend(ends.backend).ok_or(Reason::StaleSlot)?;
+    draft: &mut Draft,
+    backend: &BackendValue,
+) -> Result<(), Reason> {
     if backend.addr == seen.key.src {
-        forward.link = packet.link();
-        forward.flags = FlowValue::SNAT | FlowValue::HAIRPIN;
-        let done = masquerade(forward, seen.v6);
-        return if done { Ok(forward.link) } else { Err(Reason::NoRoute) };
+        draft.reply_link = packet.link();
+        draft.forward.link = packet.link();
+        draft.forward.flags = FlowValue::SNAT | FlowValue::HAIRPIN;
+        let done = masquerade(&mut draft.forward, seen.v6());
+        return if done { Ok(()) } else { Err(Reason::NoRoute) };
     }
     let local = backend.flags & BackendValue::LOCAL != 0;
-    if (local || ends.client_on_this_node) && !ends.always_snat {
-        return Ok(0);
+    let kept = local || draft.client_on_this_node != 0 || draft.choice & Choice::KEEP != 0;
+    if kept && draft.choice & Choice::SNAT == 0 {
+        return Ok(());
     }
-    let reply_link = replace_source(packet, seen, ends.client_on_this_node, forward);
     // A local backend without a route to be forwarded by is in the node's own network stack. Its
     // answers leave by the client's link anyway, so the client's address may stay.
-    if reply_link != 0 || (local && forward.flags == 0) {
-        Ok(reply_link)
+    if replace_source(packet, seen, draft) || (local && draft.forward.flags == 0) {
+        Ok(())
     } else {
         Err(Reason::NoRoute)
     }
 }
 
-/// Replaces the source by the address of the link that leads to the backend. Gives the link of
-/// the reply half; 0: there is no way, or no address.
+/// Replaces the source by the address of the link that leads to the backend. False: there is no
+/// way, or no address.
 #[inline(never)]
-fn replace_source<P: Packet>(
-    packet: &P,
-    seen: &Seen,
-    client_on_this_node: bool,
-    forward: &mut FlowValue,
-) -> u32 {
-    let (v6, in_link) = (seen.v6, packet.link());
-    let to_backend = Leaving { src: &seen.key.src, dst: &forward.dst, v6, in_link };
-    let Some(route) = kernel::route(packet.context(), &to_backend) else { return 0 };
-    forward.link = route.link;
-    forward.flags = FlowValue::SNAT;
-    if !masquerade(forward, v6) {
-        return 0;
+fn replace_source<P: Packet>(packet: &P, seen: &Seen, draft: &mut Draft) -> bool {
+    let (v6, in_link) = (seen.v6(), packet.link());
+    let to_backend = Leaving { src: &seen.key.src, dst: &draft.forward.dst, v6, in_link, len: 0 };
+    let Some(route) = kernel::route(packet.context(), &to_backend) else { return false };
+    draft.forward.link = route.link;
+    draft.forward.flags = FlowValue::SNAT;
+    if !masquerade(&mut draft.forward, v6) {
+        return false;
     }
     // An outside client is answered by the link it came from (hosts with several uplinks). A
-    // pod's link may be the port of a bridge, where no neighbour can be resolved.
-    if !client_on_this_node {
-        return in_link;
+    // pod's link may be the port of a bridge, where no neighbour can be resolved, and a frame with a
+    // VLAN tag came by the link of that VLAN, whatever link we met it at.
+    let tagged = seen.l3() != Eth::LEN || packet.is_tagged();
+    draft.reply_link = in_link;
+    if draft.client_on_this_node != 0 || tagged {
+        let to_client =
+            Leaving { src: &draft.forward.dst, dst: &seen.key.src, v6, in_link, len: 0 };
+        draft.reply_link =
+            kernel::route(packet.context(), &to_client).map_or(0, |route| route.link);
     }
-    let to_client = Leaving { src: &forward.dst, dst: &seen.key.src, v6, in_link };
-    kernel::route(packet.context(), &to_client).map_or(0, |route| route.link)
+    draft.reply_link != 0
 }
 
-/// Puts the address that stands for clients on the leaving link in place of the source: the
-/// link's own, else the node's. False: there is none.
+/// Puts the address that stands for clients on the leaving link in place of the source. False:
+/// there is none.
 #[inline(always)]
 fn masquerade(forward: &mut FlowValue, v6: bool) -> bool {
-    /// Holds the node's primary addresses.
-    const NODE: u32 = 0;
-    for index in [forward.link, NODE] {
-        if let Some(link) = maps::link(index) {
-            let addr = if v6 { &link.masquerade_v6 } else { &link.masquerade_v4 };
-            if *addr != Addr::ANY {
-                forward.src = *addr;
-                return true;
-            }
-        }
+    let own = lookup::own_addr(forward.link, v6);
+    if let Some(addr) = own {
+        forward.src = addr;
     }
-    false
+    own.is_some()
 }
 
 /// The reply half of a flow whose forward packet is `seen`.

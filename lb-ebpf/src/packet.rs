@@ -40,6 +40,8 @@ pub(crate) trait Packet {
     }
     /// Index of the link that it came in by, or leaves by.
     fn link(&self) -> u32;
+    /// Whether it carries a VLAN tag beside its bytes, as devices hand them over.
+    fn is_tagged(&self) -> bool;
     /// The context for helper calls.
     fn context(&self) -> *mut c_void;
     /// Makes the first `len` bytes directly readable, if the frame has them.
@@ -93,6 +95,12 @@ impl XdpFrame {
     pub(crate) fn new(ctx: *mut xdp_md) -> Self {
         Self(ctx)
     }
+
+    /// The context that the kernel passed.
+    #[inline(always)]
+    pub(crate) fn frame(&self) -> *mut xdp_md {
+        self.0
+    }
 }
 
 impl Packet for XdpFrame {
@@ -120,6 +128,11 @@ impl Packet for XdpFrame {
     fn link(&self) -> u32 {
         // SAFETY: as in `start`.
         unsafe { (*self.0).ingress_ifindex }
+    }
+
+    #[inline(always)]
+    fn is_tagged(&self) -> bool {
+        false
     }
 
     #[inline(always)]
@@ -201,6 +214,12 @@ impl Packet for TcFrame {
     }
 
     #[inline(always)]
+    fn is_tagged(&self) -> bool {
+        // SAFETY: as in `start`.
+        unsafe { (*self.0).vlan_present != 0 }
+    }
+
+    #[inline(always)]
     fn context(&self) -> *mut c_void {
         self.0.cast()
     }
@@ -243,4 +262,63 @@ impl Packet for TcFrame {
         let result = unsafe { helpers::bpf_skb_change_tail(self.0, len, 0) };
         if result == 0 { Ok(()) } else { Err(Reason::Rewrite) }
     }
+}
+
+/// What only a socket buffer can do.
+impl TcFrame {
+    /// The socket buffer.
+    #[inline(always)]
+    pub(crate) fn buffer(&self) -> *mut __sk_buff {
+        self.0
+    }
+
+    /// Takes off all VLAN tags: one beside the bytes, two in them.
+    #[inline(always)]
+    pub(crate) fn untag(&mut self) -> Result<(), Reason> {
+        for _ in 0..3 {
+            // SAFETY: the context is valid; without a tag nothing happens.
+            if unsafe { helpers::bpf_skb_vlan_pop(self.0) } != 0 {
+                return Err(Reason::Rewrite);
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies the first `len` bytes, or as many as `to` has, out of the frame.
+    #[inline(always)]
+    pub(crate) fn load<const N: usize>(&self, to: &mut [u8; N], len: u32) -> bool {
+        let (ctx, len) = (self.0.cast_const().cast(), bounded::<N>(len));
+        // SAFETY: `to` has room for `len` bytes; the helper checks the frame.
+        let result = unsafe { helpers::bpf_skb_load_bytes(ctx, 0, to.as_mut_ptr().cast(), len) };
+        result == 0
+    }
+
+    /// Writes the first `len` bytes of `from` over the beginning of the frame.
+    #[inline(always)]
+    pub(crate) fn store<const N: usize>(&mut self, from: &[u8; N], len: u32) -> bool {
+        const RECOMPUTE_CSUM: u64 = 1;
+        let len = bounded::<N>(len);
+        // SAFETY: `from` has `len` bytes; the helper checks the frame.
+        let result = unsafe {
+            helpers::bpf_skb_store_bytes(self.0, 0, from.as_ptr().cast(), len, RECOMPUTE_CSUM)
+        };
+        result == 0
+    }
+
+    /// Sends a copy out of a link, or into it as if it had come from there.
+    #[inline(always)]
+    pub(crate) fn send_copy(&mut self, link: u32, into: bool) -> bool {
+        const INGRESS: u64 = 1;
+        // SAFETY: the context is valid; the kernel knows if the link is gone.
+        let result =
+            unsafe { helpers::bpf_clone_redirect(self.0, link, if into { INGRESS } else { 0 }) };
+        result == 0
+    }
+}
+
+/// A length that the verifier knows to be 1 to `N`.
+#[inline(always)]
+fn bounded<const N: usize>(len: u32) -> u32 {
+    // Opaque, lest the compiler moves the comparison to where the verifier loses it.
+    (opaque(len as usize) as u32).clamp(1, N as u32)
 }

@@ -5,7 +5,7 @@
 
 use crate::{kernel, maps};
 use lb_common::algo::hash;
-use lb_common::layout::affinity::{AffinityKey, AffinityValue};
+use lb_common::layout::affinity::{AffinityKey, AffinityValue, SiblingKey};
 use lb_common::layout::backend::BackendValue;
 use lb_common::layout::frontend::{Choice, FrontendValue};
 use lb_common::verdict::Reason;
@@ -68,12 +68,23 @@ fn remembered(frontend: &FrontendValue, choice: &Choice, key: &AffinityKey) -> O
     if silent > frontend.affinity_timeout_s.wrapping_mul(maps::hz()) {
         return None;
     }
-    let id = last.backend;
-    let backend = maps::backend(id)?;
+    let backend = maps::backend(last.backend).filter(|b| b.generation == last.generation)?;
+    if backend.service == frontend.service {
+        return is_usable(choice, backend).then_some(last.backend);
+    }
+    // The client had another port of the Service last.
+    if frontend.flags & FrontendValue::SHARED_AFFINITY == 0 {
+        return None;
+    }
+    let key = SiblingKey { addr: backend.addr, service: frontend.service, zero: [0; 4] };
+    let id = maps::sibling(&key)?;
+    let sibling = maps::backend(id).filter(|b| b.service == frontend.service)?;
+    is_usable(choice, sibling).then_some(id)
+}
+
+#[inline(always)]
+fn is_usable(choice: &Choice, backend: &BackendValue) -> bool {
     let local = choice.flags & Choice::LOCAL != 0;
     let set = if local { BackendValue::IN_LOCAL_SET } else { BackendValue::IN_CLUSTER_SET };
-    let usable = backend.generation == last.generation
-        && backend.service == frontend.service
-        && backend.flags & set != 0;
-    usable.then_some(id)
+    backend.flags & set != 0
 }

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "the context is read and written field by field")]
 
 use aya_ebpf::EbpfContext as _;
-use aya_ebpf::bindings::bpf_sock_addr;
+use aya_ebpf::bindings::{bpf_sock, bpf_sock_addr};
 use aya_ebpf::programs::SockAddrContext;
 use core::ffi::c_void;
 use lb_common::wire::{Addr, IpProto, Port};
@@ -62,6 +62,30 @@ impl Call {
         let field = unsafe { &raw const (*self.ctx).protocol };
         let [proto, ..] = read(field).to_le_bytes();
         IpProto(proto)
+    }
+
+    /// The address that the socket is bound to; all zero: none.
+    #[inline(always)]
+    pub(crate) fn source(&self) -> Addr {
+        // SAFETY: the kernel's context is valid while the program runs.
+        let field = unsafe { &raw const (*self.ctx).__bindgen_anon_1 };
+        // SAFETY: the union has this one member.
+        let socket: *mut bpf_sock = unsafe { field.cast::<*mut bpf_sock>().read_volatile() };
+        if socket.is_null() {
+            return Addr::ANY;
+        }
+        if !self.v6 {
+            // SAFETY: the kernel keeps the socket for the call; it is not null.
+            let field = unsafe { &raw const (*socket).src_ip4 };
+            return Addr::v4(read(field).to_ne_bytes());
+        }
+        // SAFETY: as above.
+        let words = unsafe { &raw const (*socket).src_ip6 };
+        let mut addr = [[0_u8; 4]; 4];
+        for (index, chunk) in addr.iter_mut().enumerate() {
+            *chunk = read(words.cast::<u32>().wrapping_add(index)).to_ne_bytes();
+        }
+        Addr(bytemuck::cast(addr))
     }
 
     /// Puts another peer in place.

@@ -1,5 +1,7 @@
 //! Pure arithmetic: total functions without memory, panics or I/O.
 
+/// CRC32c of packets whose ports change (RFC 9260 appendix A).
+pub mod crc32c;
 /// One's complement sums (RFC 1071, RFC 1624).
 pub mod checksum;
 /// Flow hashes.

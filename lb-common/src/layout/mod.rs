@@ -70,9 +70,13 @@ pub mod name {
     pub const BACKEND_STATS: &str = "BACKEND_STATS";
     /// Packets by [`crate::verdict::Reason`].
     pub const REASONS: &str = "REASONS";
+    /// TC programs that go on with a packet, by `Stage` in `lb-ebpf/src/stage.rs`.
+    pub const STAGES: &str = "STAGES";
+    /// The same of XDP: the kernel lets no array hold programs of both kinds.
+    pub const XDP_STAGES: &str = "XDP_STAGES";
 
     /// Every map that is pinned, in the order of the packet's path.
-    pub const ALL: [&str; 18] = [
+    pub const ALL: [&str; 20] = [
         CONNTRACK,
         FRAGMENTS,
         HELD,
@@ -91,6 +95,8 @@ pub mod name {
         SERVICE_STATS,
         BACKEND_STATS,
         REASONS,
+        STAGES,
+        XDP_STAGES,
     ];
 }
 

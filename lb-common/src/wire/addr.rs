@@ -122,6 +122,16 @@ impl fmt::Debug for Port {
 pub struct IpProto(pub u8);
 
 impl IpProto {
+    /// IPv6 hop-by-hop options (RFC 8200 section 4.3).
+    pub const HOP_BY_HOP: Self = Self(0);
+    /// IPv6 routing header (RFC 8200 section 4.4).
+    pub const ROUTING: Self = Self(43);
+    /// IPv6 fragment header (RFC 8200 section 4.5).
+    pub const FRAGMENT: Self = Self(44);
+    /// Authentication header (RFC 4302).
+    pub const AUTHENTICATION: Self = Self(51);
+    /// IPv6 destination options (RFC 8200 section 4.6).
+    pub const DESTINATION_OPTIONS: Self = Self(60);
     /// ICMP (RFC 792).
     pub const ICMP: Self = Self(1);
     /// TCP (RFC 9293).

@@ -27,6 +27,10 @@ pub struct EtherType(pub [u8; 2]);
 impl EtherType {
     /// IPv4 (RFC 894).
     pub const IPV4: Self = Self([0x08, 0x00]);
+    /// A VLAN tag (IEEE 802.1Q).
+    pub const VLAN: Self = Self([0x81, 0x00]);
+    /// A service tag: another one follows (IEEE 802.1ad).
+    pub const SERVICE_VLAN: Self = Self([0x88, 0xa8]);
     /// IPv6 (RFC 2464).
     pub const IPV6: Self = Self([0x86, 0xdd]);
 }

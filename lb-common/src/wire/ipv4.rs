@@ -57,6 +57,18 @@ impl Ipv4 {
     pub const fn is_fragment(&self) -> bool {
         self.frag[0] & 0x3f != 0 || self.frag[1] != 0
     }
+
+    /// Where a fragment belongs in its datagram, in bytes.
+    #[inline(always)]
+    pub const fn fragment_offset(&self) -> u32 {
+        (u16::from_be_bytes(self.frag) & 0x1fff) as u32 * 8
+    }
+
+    /// Whether this is a fragment behind the first: it has no transport header.
+    #[inline(always)]
+    pub const fn is_later_fragment(&self) -> bool {
+        self.frag[0] & 0x1f != 0 || self.frag[1] != 0
+    }
 }
 
 const _: () = assert!(size_of::<Ipv4>() == Ipv4::LEN);

@@ -32,4 +32,58 @@ impl Ipv6 {
     }
 }
 
+/// What IPv6 extension headers begin with (RFC 8200 section 4; RFC 4302 section 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C, align(2))]
+pub struct Extension {
+    /// What follows this header.
+    pub next_header: IpProto,
+    /// Its length, in a unit that depends on the kind.
+    pub len: u8,
+    /// Depends on the kind.
+    pub rest: [u8; 6],
+}
+
+impl Extension {
+    /// Length of the shortest header in bytes.
+    pub const LEN: usize = 8;
+
+    /// Length in bytes of a header of this kind: 8-byte units behind the first, but 4-byte units
+    /// and two more for an authentication header. 8 to 2,048.
+    #[inline(always)]
+    pub const fn header_len(&self, kind: IpProto) -> usize {
+        match kind {
+            IpProto::AUTHENTICATION => (self.len as usize + 2) * 4,
+            IpProto::FRAGMENT => Self::LEN,
+            _ => (self.len as usize + 1) * 8,
+        }
+    }
+
+    /// Of a fragment header: the identification as it travels.
+    #[inline(always)]
+    pub const fn fragment_id(&self) -> [u8; 4] {
+        [self.rest[2], self.rest[3], self.rest[4], self.rest[5]]
+    }
+
+    /// Of a fragment header: whether the datagram has other fragments (RFC 6946 has the word
+    /// "atomic" for those that have not).
+    #[inline(always)]
+    pub const fn is_fragment(&self) -> bool {
+        self.is_later_fragment() || self.rest[1] & 1 != 0
+    }
+
+    /// Of a fragment header: where it belongs in the datagram, in bytes.
+    #[inline(always)]
+    pub const fn fragment_offset(&self) -> u32 {
+        (u16::from_be_bytes([self.rest[0], self.rest[1]]) & 0xfff8) as u32
+    }
+
+    /// Of a fragment header: whether it is one behind the first.
+    #[inline(always)]
+    pub const fn is_later_fragment(&self) -> bool {
+        self.rest[0] != 0 || self.rest[1] & 0xf8 != 0
+    }
+}
+
 const _: () = assert!(size_of::<Ipv6>() == Ipv6::LEN);
+const _: () = assert!(size_of::<Extension>() == Extension::LEN);

@@ -10,6 +10,8 @@
 pub mod addr;
 /// Ethernet II (IEEE 802.3, clause 3).
 pub mod eth;
+/// VLAN tags (IEEE 802.1Q clause 9).
+pub mod vlan;
 /// IPv4 (RFC 791).
 pub mod ipv4;
 /// IPv6 (RFC 8200).
@@ -18,6 +20,8 @@ pub mod ipv6;
 pub mod tcp;
 /// UDP (RFC 768).
 pub mod udp;
+/// SCTP (RFC 9260).
+pub mod sctp;
 /// ICMP (RFC 792) and `ICMPv6` (RFC 4443).
 pub mod icmp;
 

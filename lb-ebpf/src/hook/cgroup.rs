@@ -13,7 +13,7 @@ use lb_common::flow::Edge;
 use lb_common::layout::backend::BackendValue;
 use lb_common::layout::socket::{SocketKey, SocketValue};
 use lb_common::verdict::Reason;
-use lb_common::wire::{Addr, Port};
+use lb_common::wire::{Addr, IpProto, Port};
 
 const PROCEED: i32 = 1;
 const FAIL: i32 = 0;
@@ -75,7 +75,7 @@ fn toward(call: &Call, sticky: bool) -> i32 {
         None | Some(Ok(())) => PROCEED,
         Some(Err(reason)) => {
             maps::count_reason(reason);
-            if reason == Reason::NoEndpoint {
+            if matches!(reason, Reason::NoEndpoint | Reason::NoPort) {
                 kernel::fail_with(ECONNREFUSED);
             }
             // Without an errno of ours the call fails with EPERM, as a local firewall would do.
@@ -91,7 +91,13 @@ fn backend_for(call: &Call, sticky: bool) -> Option<Result<(), Reason>> {
         return None;
     }
     let (addr, port) = (call.addr(), call.port());
-    let frontend = lookup::at(&addr, port, call.proto(), call.is_v6(&addr))?;
+    let v6 = call.is_v6(&addr);
+    let Some(frontend) = lookup::at(&addr, port, call.proto(), v6) else {
+        return refused(call, &addr);
+    };
+    if !lookup::admits(frontend, &source(call, v6)) {
+        return Some(Err(Reason::SourceRange));
+    }
     let send_key = key(call, addr, port, Edge::EGRESS);
     if sticky && let Some(known) = maps::socket(&send_key) {
         let alive = maps::backend(known.backend).is_some_and(|b| b.generation == known.generation);
@@ -111,6 +117,24 @@ fn backend_for(call: &Call, sticky: bool) -> Option<Result<(), Reason>> {
     remember(call, &send_key, id, backend, sticky);
     call.set(&backend.addr, backend.port);
     Some(Ok(()))
+}
+
+/// What a call meets at an address without a frontend: nothing, or a refusal.
+#[inline(always)]
+fn refused(call: &Call, addr: &Addr) -> Option<Result<(), Reason>> {
+    let has_ports = matches!(call.proto(), IpProto::TCP | IpProto::UDP);
+    (has_ports && lookup::is_closed(addr)).then_some(Err(Reason::NoPort))
+}
+
+/// Where packets of the call would come from: what the socket is bound to, else the node.
+#[inline(always)]
+fn source(call: &Call, v6: bool) -> Addr {
+    let bound = call.source();
+    if bound == Addr::ANY || bound == Addr::v4([0; 4]) {
+        lookup::own_addr(0, v6).unwrap_or(Addr::ANY)
+    } else {
+        bound
+    }
 }
 
 /// Remembers both directions. A full table costs the name of the peer, not the connection.

@@ -6,64 +6,70 @@ mod xdp;
 mod tc_ingress;
 /// Frames that leave by a link.
 mod tc_egress;
+/// What TC does with packets that are not of a known flow.
+mod tc_stage;
 /// System calls of processes of the node.
 mod cgroup;
 
+use crate::forward::{self, Verdict};
 use crate::maps::{self, Entry};
-use crate::nat::Ends;
-use crate::packet::Packet;
-use crate::parse::{L3, Seen, Stop};
-use crate::{conntrack, lookup, nat, refuse, select};
+use crate::nat::{self, Draft};
+use crate::packet::{Packet, TcFrame};
+use crate::parse::Seen;
+use crate::rewrite::rewrite;
+use crate::stage::{Stage, Stop};
+use crate::{lookup, select};
 use lb_common::algo::hash;
-use lb_common::layout::frontend::Choice;
+use lb_common::layout::conntrack::FlowValue;
 use lb_common::verdict::Reason;
 
-/// The flow of a packet that came in: the one it has, or a new one.
+/// Why a packet without a flow is not finished here: it is none of ours, as far as its address
+/// tells, or a flow has to be opened.
 #[inline(always)]
-fn flow<P: Packet>(packet: &P, seen: &Seen) -> Result<Entry, Stop> {
-    if let Some(entry) = conntrack::existing(seen, packet.link()) {
-        return Ok(entry);
-    }
-    let mut ends = Ends::default();
-    find_ends(seen, packet.link(), &mut ends)?;
-    nat::open(packet, seen, &ends)?;
-    maps::flow(&seen.key).ok_or(Stop::Because(Reason::FlowTable))
+fn unknown(seen: &Seen) -> Stop {
+    if maps::address(&seen.key.dst).0 == 0 { Stop::NotOurs } else { Stop::Next(Stage::Open) }
+}
+
+/// Opens the flow of a packet that came in.
+#[inline(always)]
+fn open<P: Packet>(packet: &P, seen: &Seen) -> Result<(), Stop> {
+    let draft = maps::draft().ok_or(Reason::Stage)?;
+    find_ends(seen, packet.link(), draft)?;
+    Ok(nat::open(packet, seen, draft)?)
 }
 
 /// Finds who asks and who answers.
 #[inline(never)]
-fn find_ends(seen: &Seen, link: u32, ends: &mut Ends) -> Result<(), Stop> {
-    let frontend = lookup::frontend(&seen.key, seen.v6)?;
+fn find_ends(seen: &Seen, link: u32, draft: &mut Draft) -> Result<(), Stop> {
+    let frontend = lookup::frontend(&seen.key, seen.v6())?;
+    if !lookup::admits(frontend, &seen.key.src) {
+        return Err(Reason::SourceRange.into());
+    }
     let client = lookup::client(link, &seen.key.src);
     let choice = lookup::choice(frontend, client.inside);
     let hash = hash::flow(&seen.key, maps::hash_seed());
     if let Some(reason) = select::nobody(choice) {
         return Err(reason.into());
     }
-    *ends = Ends {
-        backend: select::backend(frontend, choice, &seen.key.src, hash),
-        client_on_this_node: client.on_this_node,
-        always_snat: choice.flags & Choice::SNAT != 0,
-    };
-    if ends.backend == select::NONE { Err(Reason::StaleSlot.into()) } else { Ok(()) }
+    draft.choice = choice.flags;
+    draft.client_on_this_node = u32::from(client.on_this_node);
+    draft.backend = select::backend(frontend, choice, &seen.key.src, hash);
+    if draft.backend == select::NONE { Err(Reason::StaleSlot.into()) } else { Ok(()) }
+}
+
+/// Makes a TCP or UDP packet what its flow says, in TC.
+#[inline(always)]
+fn translate(packet: &mut TcFrame, seen: &Seen, entry: &Entry) -> Result<Verdict, Stop> {
+    let value = entry.value();
+    let verdict = forward::by_tc(packet, seen, value)?;
+    rewrite(packet, seen, value, forward::leaves_here(value))?;
+    count(seen, value);
+    Ok(verdict)
 }
 
 /// Counts a translated packet.
 #[inline(always)]
-fn count(seen: &Seen, entry: &Entry) {
-    let value = entry.value();
-    let bytes = (seen.l4 - L3) as u32 + seen.l4_len;
+fn count(seen: &Seen, value: &FlowValue) {
+    let bytes = (seen.l4() - seen.l3()) as u32 + seen.l4_len;
     maps::count(value.service, value.backend, bytes);
-}
-
-/// Answers a packet that found no endpoint, where an answer is due; true if it was turned into
-/// one.
-#[inline(always)]
-fn answered<P: Packet>(packet: &mut P, seen: &Seen, stop: &Stop) -> bool {
-    let Stop::Because(Reason::NoEndpoint) = stop else { return false };
-    let answered = refuse::refuse(packet, seen).is_ok();
-    if answered {
-        maps::count_reason(Reason::NoEndpoint);
-    }
-    answered
 }

@@ -85,7 +85,8 @@ impl Harness {
             Hook::Xdp => loader::XDP,
             Hook::Tc => loader::TC_INGRESS,
         };
-        let program = loader::into_kernel(&mut datapath, name)?.fd()?.try_clone()?;
+        loader::packet_programs(&mut datapath)?;
+        let program = loader::fd(&datapath, name)?.try_clone()?;
         let mut maps = Maps::take(&mut datapath)?;
         for edit in case.tables() {
             maps.apply(&edit)?;

@@ -118,9 +118,11 @@ fn tcx() -> Finding {
 fn programs() -> Vec<Finding> {
     let tiny = Capacities { conntrack: 16, frontends: 16, slots: 16, backends: 16, services: 16 };
     let constants = Constants { hz: 250, hash_seed: 0, netns_cookie: 0 };
+    let tc = loader::TC_STAGES.map(|(program, _)| program);
+    let [open, answer] = loader::XDP_STAGES.map(|(program, _)| program);
     let groups: [(&str, &[&str]); 4] = [
-        ("TC programs", &[loader::TC_INGRESS, loader::TC_EGRESS]),
-        ("XDP program", &[loader::XDP]),
+        ("TC programs", &tc),
+        ("XDP programs", &[loader::XDP, open, answer]),
         ("socket programs", &loader::CGROUP),
         ("jiffies", &[loader::JIFFIES]),
     ];

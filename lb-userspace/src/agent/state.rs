@@ -174,7 +174,7 @@ impl State {
         self.attach_sockets();
         match self.datapath.replace_other_layouts() {
             Ok(true) => {
-                tracing::warn!("replaced an agent with another map layout; its flows are lost")
+                tracing::warn!("replaced an agent with another map layout; its flows are lost");
             }
             Ok(false) => {}
             Err(error) => self.note(Err(error)),

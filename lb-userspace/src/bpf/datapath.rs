@@ -46,9 +46,8 @@ impl Datapath {
                 .context("asking for the cookie of the network namespace")?,
         };
         let mut ebpf = loader::load(&constants, &options.capacities, Some(&options.pins.maps()))?;
-        for program in
-            [loader::XDP, loader::TC_INGRESS, loader::TC_EGRESS].iter().chain(&loader::CGROUP)
-        {
+        loader::packet_programs(&mut ebpf)?;
+        for program in &loader::CGROUP {
             loader::into_kernel(&mut ebpf, program)?;
         }
         let mut maps = Maps::take(&mut ebpf)?;

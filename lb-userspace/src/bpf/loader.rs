@@ -1,7 +1,8 @@
 //! Programs into the kernel: the embedded object, its constants, its maps private or pinned.
 
-use anyhow::{Context as _, Result, anyhow};
-use aya::programs::{CgroupSockAddr, Program, SchedClassifier, Xdp};
+use anyhow::{Context as _, Result, anyhow, bail};
+use aya::maps::ProgramArray;
+use aya::programs::{CgroupSockAddr, Program, ProgramFd, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use lb_common::layout::{capacity, name};
 use std::path::Path;
@@ -17,6 +18,21 @@ pub const JIFFIES: &str = "lb_jiffies";
 pub const TC_INGRESS: &str = "lb_tc_ingress";
 /// TC egress on the same links.
 pub const TC_EGRESS: &str = "lb_tc_egress";
+/// Programs that go on with a packet of XDP, and their places in `XDP_STAGES`.
+pub const XDP_STAGES: [(&str, u32); 2] = [("lb_xdp_open", 0), ("lb_xdp_answer", 1)];
+/// The same of TC, in `STAGES` (`lb-ebpf/src/stage.rs` has the numbers).
+pub const TC_STAGES: [(&str, u32); 9] = [
+    ("lb_tc_open", 0),
+    ("lb_tc_answer", 1),
+    ("lb_tc_unusual", 2),
+    ("lb_tc_release", 3),
+    (TC_INGRESS, 4),
+    (TC_EGRESS, 5),
+    ("lb_tc_known", 6),
+    ("lb_tc_fragment", 7),
+    ("lb_tc_icmp", 8),
+];
+
 /// Socket-address programs, in the order in which they are attached: those that translate back
 /// come first, so no socket is ever translated forth only.
 pub const CGROUP: [&str; 8] = [
@@ -119,6 +135,43 @@ pub fn into_kernel<'a>(ebpf: &'a mut Ebpf, program: &str) -> Result<&'a mut Prog
     .map_err(|error| anyhow!("{}", telling(&format!("{:#}", anyhow::Error::from(error)))))
     .with_context(|| format!("loading program {program}"))?;
     Ok(found)
+}
+
+/// Sends the programs that take frames to the kernel, and tells those that hand packets over where
+/// the others are.
+///
+/// # Errors
+/// The verifier refused one, or the kernel a write.
+pub fn packet_programs(ebpf: &mut Ebpf) -> Result<()> {
+    stages(ebpf, name::STAGES, &TC_STAGES)?;
+    stages(ebpf, name::XDP_STAGES, &XDP_STAGES)?;
+    into_kernel(ebpf, XDP).map(drop)
+}
+
+fn stages(ebpf: &mut Ebpf, map: &str, stages: &[(&str, u32)]) -> Result<()> {
+    for (program, place) in stages {
+        into_kernel(ebpf, program)?;
+        let fd = fd(ebpf, program)?.try_clone()?;
+        let map = ebpf.map_mut(map).with_context(|| format!("no map {map} in the object"))?;
+        ProgramArray::try_from(map)?
+            .set(*place, &fd, 0)
+            .with_context(|| format!("telling other programs of {program}"))?;
+    }
+    Ok(())
+}
+
+/// A program that takes frames, once loaded.
+///
+/// # Errors
+/// It is not in the object, or not in the kernel.
+#[expect(clippy::wildcard_enum_match_arm, reason = "programs of two kinds take frames")]
+pub fn fd<'a>(ebpf: &'a Ebpf, program: &str) -> Result<&'a ProgramFd> {
+    let found = ebpf.program(program).with_context(|| format!("no program {program}"))?;
+    Ok(match found {
+        Program::Xdp(xdp) => xdp.fd()?,
+        Program::SchedClassifier(tc) => tc.fd()?,
+        other => bail!("program {program} of type {:?} takes no frames", other.prog_type()),
+    })
 }
 
 /// The last lines of a verifier log: what it objected to.

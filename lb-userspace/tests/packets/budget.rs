@@ -31,13 +31,17 @@ fn measure() -> BTreeMap<String, u32> {
     let capacities =
         Capacities { conntrack: 64, frontends: 64, slots: 64, backends: 64, services: 64 };
     let mut ebpf = loader::load(&constants, &capacities, None).unwrap();
-    let packet = [loader::XDP, loader::TC_INGRESS, loader::TC_EGRESS, loader::JIFFIES];
+    let stages = loader::TC_STAGES.iter().chain(&loader::XDP_STAGES).map(|(program, _)| *program);
     let mut instructions = |program: &str| {
         let loaded = loader::into_kernel(&mut ebpf, program).unwrap();
         let count = loaded.info().unwrap().verified_instruction_count().expect("Linux 5.16");
         (program.to_owned(), count)
     };
-    packet.into_iter().chain(loader::CGROUP).map(&mut instructions).collect()
+    stages
+        .chain([loader::XDP, loader::JIFFIES])
+        .chain(loader::CGROUP)
+        .map(&mut instructions)
+        .collect()
 }
 
 fn read() -> BTreeMap<String, u32> {

@@ -120,7 +120,9 @@ fn a_hairpin_without_an_address_to_masquerade_with_is_dropped_and_counted() {
 fn a_hairpin_takes_a_hop() {
     each(|rig| {
         serve_itself(rig);
-        rig.drops(&asked(rig.case).hops(1), Reason::HopLimit);
+        rig.count_anew();
+        let told = rig.send(&asked(rig.case).hops(1));
+        assert_eq!((told.verdict, rig.reasons()), (rig.turned_back(), vec![(Reason::HopLimit, 1)]));
         let out = rig.send(&asked(rig.case).hops(2));
         assert_eq!((out.verdict, out.frame()), (rig.turned_back(), out.frame().hops(1)));
     });

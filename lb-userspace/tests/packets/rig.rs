@@ -129,9 +129,7 @@ impl Rig {
     fn load() -> Self {
         let constants = Constants { hz: HZ, hash_seed: 42, netns_cookie: 0 };
         let mut ebpf = loader::load(&constants, &CAPACITIES, None).unwrap();
-        for program in [loader::XDP, loader::TC_INGRESS, loader::TC_EGRESS] {
-            loader::into_kernel(&mut ebpf, program).unwrap();
-        }
+        loader::packet_programs(&mut ebpf).unwrap();
         let maps = Maps::take(&mut ebpf).unwrap();
         let case = Case::all().next().unwrap();
         Self { ebpf, maps, case, link: LINK, counted: BTreeMap::new() }
