@@ -111,10 +111,10 @@ fn the_last_hop_ends_at_a_node_that_routes() {
         masqueraded(rig, uplink, &asked(rig.case));
         for hops in [0, 1] {
             let last = asked(rig.case).hops(hops);
+            rig.count_anew();
             if rig.case.is_xdp() {
                 rig.passes(&last);
             }
-            rig.count_anew();
             let told = rig.run(Hook::TcIngress, &last.bytes());
             let reasons = vec![(Reason::HopLimit, 1)];
             assert_eq!((told.verdict, rig.reasons()), (Verdict::Redirected, reasons));
