@@ -12,6 +12,7 @@ use lb_common::algo::tcp_state::Progress;
 use lb_common::algo::{checksum, source_port};
 use lb_common::flow::FlowKey;
 use lb_common::layout::conntrack::FlowValue;
+use lb_common::layout::step::Step;
 use lb_common::verdict::Reason;
 use lb_common::wire::IpProto;
 
@@ -23,6 +24,7 @@ pub(crate) fn existing(seen: &Seen, link: u32) -> Option<Entry> {
     if value.flags & FlowValue::REPLY == 0 && starts_anew(seen, &entry) {
         return None;
     }
+    maps::step(Step::Flow, 1);
     note(seen, &entry, link);
     Some(entry)
 }

@@ -8,6 +8,7 @@ use lb_common::flow::FlowKey;
 use lb_common::layout::address::AddressValue;
 use lb_common::layout::frontend::{Choice, FrontendKey, FrontendValue};
 use lb_common::layout::node::LinkValue;
+use lb_common::layout::step::Step;
 use lb_common::verdict::Reason;
 use lb_common::wire::{Addr, IpProto, Port};
 
@@ -67,7 +68,12 @@ pub(crate) fn is_closed(addr: &Addr) -> bool {
 /// Whether a client may use a frontend (`loadBalancerSourceRanges`).
 #[inline(always)]
 pub(crate) fn admits(frontend: &FrontendValue, client: &Addr) -> bool {
-    frontend.flags & FrontendValue::GUARDED == 0 || maps::in_source_range(frontend.service, client)
+    if frontend.flags & FrontendValue::GUARDED == 0 {
+        return true;
+    }
+    let admitted = maps::in_source_range(frontend.service, client);
+    maps::step(Step::Guard, u64::from(admitted));
+    admitted
 }
 
 /// The frontend at an address and port: of the address itself, else a node port.

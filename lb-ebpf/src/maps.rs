@@ -26,6 +26,7 @@ use lb_common::layout::frontend::{FrontendKey, FrontendValue};
 use lb_common::layout::node::{Clock, LinkValue};
 use lb_common::layout::service::ServiceValue;
 use lb_common::layout::socket::{SocketKey, SocketValue};
+use lb_common::layout::step::Step;
 use lb_common::verdict::Reason;
 use lb_common::wire::Addr;
 
@@ -95,12 +96,17 @@ static DRAFT: PerCpuArray<Draft> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static CELLS: PerCpuArray<HeldValue> = PerCpuArray::with_max_entries(2, 0);
 
+#[map]
+static STEPS: Array<u64> = Array::with_max_entries(Step::COUNT as u32, 0);
+
 // Written by the agent before the programs are loaded; the verifier takes them for constants.
 // SAFETY (for each): the names are unique in this program.
 #[unsafe(no_mangle)]
 static HZ: Global<u32> = Global::new(250);
 #[unsafe(no_mangle)]
 static HASH_SEED: Global<u64> = Global::new(0);
+#[unsafe(no_mangle)]
+static WATCHED: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static NETNS_COOKIE: Global<u64> = Global::new(0);
 
@@ -120,6 +126,19 @@ pub(crate) fn hash_seed() -> u64 {
 #[inline(always)]
 pub(crate) fn netns_cookie() -> u64 {
     NETNS_COOKIE.load()
+}
+
+/// Notes a step of a packet, if the programs were loaded to be watched. In others there is nothing
+/// of this left: the verifier knows the constant, and removes what it rules out.
+#[inline(always)]
+pub(crate) fn step(step: Step, word: u64) {
+    if WATCHED.load() == 0 {
+        return;
+    }
+    if let Some(cell) = STEPS.get_ptr_mut(step as u32) {
+        // SAFETY: one packet at a time is watched.
+        unsafe { cell.write(word | Step::TAKEN) };
+    }
 }
 
 /// An entry of `CONNTRACK` in place. Other CPUs write `seen` and `progress` at the same time,

@@ -18,6 +18,7 @@ use lb_common::flow::{Edge, FlowKey};
 use lb_common::layout::backend::BackendValue;
 use lb_common::layout::conntrack::FlowValue;
 use lb_common::layout::frontend::Choice;
+use lb_common::layout::step::Step;
 use lb_common::verdict::Reason;
 use lb_common::wire::eth::Eth;
 
@@ -59,6 +60,7 @@ pub(crate) fn open<P: Packet>(packet: &P, seen: &Seen, draft: &mut Draft) -> Res
         checksum::addr_diff(&seen.key.src, &draft.forward.src),
         checksum::addr_diff(&seen.key.dst, &draft.forward.dst),
     );
+    maps::step(Step::Source, Step::word(u32::from(draft.forward.flags), draft.forward.link));
     conntrack::store(packet.context(), seen, draft)
 }
 

@@ -8,6 +8,7 @@ use lb_common::algo::hash;
 use lb_common::layout::affinity::{AffinityKey, AffinityValue, SiblingKey};
 use lb_common::layout::backend::BackendValue;
 use lb_common::layout::frontend::{Choice, FrontendValue};
+use lb_common::layout::step::Step;
 use lb_common::verdict::Reason;
 use lb_common::wire::Addr;
 
@@ -37,7 +38,9 @@ pub(crate) fn backend(
         return by_slot(frontend, choice, hash);
     }
     let key = AffinityKey { client: *client, affinity: frontend.affinity, zero: [0; 4] };
-    let id = match remembered(frontend, choice, &key) {
+    let known = remembered(frontend, choice, &key);
+    maps::step(Step::Affinity, u64::from(known.unwrap_or(NONE)));
+    let id = match known {
         Some(id) => id,
         None => by_slot(frontend, choice, hash),
     };

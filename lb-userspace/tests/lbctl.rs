@@ -41,7 +41,7 @@ impl Node {
         fs::create_dir_all(&maps).unwrap();
         let small =
             Capacities { conntrack: 64, frontends: 16, slots: 16, backends: 16, services: 16 };
-        let constants = Constants { hz: 250, hash_seed: 1, netns_cookie: 0 };
+        let constants = Constants { hz: 250, hash_seed: 1, netns_cookie: 0, watched: false };
         let mut ebpf = loader::load(&constants, &small, Some(&maps)).unwrap();
         fill(&mut Maps::take(&mut ebpf).unwrap());
         let problem = Problem {

@@ -24,6 +24,8 @@ pub mod socket;
 pub mod node;
 /// Names of service ports, for people.
 pub mod service;
+/// What a watched program found out about a packet.
+pub mod step;
 /// Packets, bytes and connections.
 pub mod counter;
 
@@ -70,6 +72,8 @@ pub mod name {
     pub const BACKEND_STATS: &str = "BACKEND_STATS";
     /// Packets by [`crate::verdict::Reason`].
     pub const REASONS: &str = "REASONS";
+    /// [`super::step`]; not among [`ALL`], because it is never pinned.
+    pub const STEPS: &str = "STEPS";
     /// TC programs that go on with a packet, by `Stage` in `lb-ebpf/src/stage.rs`.
     pub const STAGES: &str = "STAGES";
     /// The same of XDP: the kernel lets no array hold programs of both kinds.

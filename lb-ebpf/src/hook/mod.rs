@@ -21,13 +21,17 @@ use crate::stage::{Stage, Stop};
 use crate::{lookup, select};
 use lb_common::algo::hash;
 use lb_common::layout::conntrack::FlowValue;
+use lb_common::layout::step::Step;
 use lb_common::verdict::Reason;
 
 /// Why a packet without a flow is not finished here: it is none of ours, as far as its address
 /// tells, or a flow has to be opened.
 #[inline(always)]
 fn unknown(seen: &Seen) -> Stop {
-    if maps::address(&seen.key.dst).0 == 0 { Stop::NotOurs } else { Stop::Next(Stage::Open) }
+    let meaning = maps::address(&seen.key.dst);
+    maps::step(Step::Flow, 0);
+    maps::step(Step::Address, u64::from(meaning.0));
+    if meaning.0 == 0 { Stop::NotOurs } else { Stop::Next(Stage::Open) }
 }
 
 /// Opens the flow of a packet that came in.
@@ -47,6 +51,9 @@ fn find_ends(seen: &Seen, link: u32, draft: &mut Draft) -> Result<(), Stop> {
     }
     let client = lookup::client(link, &seen.key.src);
     let choice = lookup::choice(frontend, client.inside);
+    maps::step(Step::Frontend, Step::word(frontend.service, u32::from(frontend.kind)));
+    maps::step(Step::Client, u64::from(client.inside) | u64::from(client.on_this_node) << 1);
+    maps::step(Step::Choice, Step::word(choice.len, choice.flags));
     let hash = hash::flow(&seen.key, maps::hash_seed());
     if let Some(reason) = select::nobody(choice) {
         return Err(reason.into());
@@ -54,6 +61,7 @@ fn find_ends(seen: &Seen, link: u32, draft: &mut Draft) -> Result<(), Stop> {
     draft.choice = choice.flags;
     draft.client_on_this_node = u32::from(client.on_this_node);
     draft.backend = select::backend(frontend, choice, &seen.key.src, hash);
+    maps::step(Step::Backend, u64::from(draft.backend));
     if draft.backend == select::NONE { Err(Reason::StaleSlot.into()) } else { Ok(()) }
 }
 

@@ -79,7 +79,7 @@ impl Harness {
 
     /// Net nanoseconds a packet of a case, each run.
     pub(crate) fn run(&mut self, case: &Case) -> Result<Vec<f64>> {
-        let constants = Constants { hz: 250, hash_seed: 7, netns_cookie: 0 };
+        let constants = Constants { hz: 250, hash_seed: 7, netns_cookie: 0, watched: false };
         let mut datapath = loader::load(&constants, &Capacities::default(), None)?;
         let name = match case.hook {
             Hook::Xdp => loader::XDP,

@@ -117,7 +117,7 @@ fn tcx() -> Finding {
 /// Every program is sent to the verifier, with small private maps.
 fn programs() -> Vec<Finding> {
     let tiny = Capacities { conntrack: 16, frontends: 16, slots: 16, backends: 16, services: 16 };
-    let constants = Constants { hz: 250, hash_seed: 0, netns_cookie: 0 };
+    let constants = Constants { hz: 250, hash_seed: 0, netns_cookie: 0, watched: false };
     let tc = loader::TC_STAGES.map(|(program, _)| program);
     let [open, answer] = loader::XDP_STAGES.map(|(program, _)| program);
     let groups: [(&str, &[&str]); 4] = [

@@ -20,7 +20,7 @@ pub fn monotonic_ns() -> u64 {
 /// The kernel refused the program.
 pub fn measure() -> Result<Clock> {
     let tiny = Capacities { conntrack: 16, frontends: 1, slots: 1, backends: 1, services: 1 };
-    let constants = Constants { hz: 1, hash_seed: 0, netns_cookie: 0 };
+    let constants = Constants { hz: 1, hash_seed: 0, netns_cookie: 0, watched: false };
     let mut ebpf = loader::load(&constants, &tiny, None)?;
     loader::into_kernel(&mut ebpf, loader::JIFFIES)?;
     let start = read(&mut ebpf)?;

@@ -44,6 +44,7 @@ impl Datapath {
             hash_seed: seed(&options.pins)?,
             netns_cookie: super::raw::own_netns_cookie()
                 .context("asking for the cookie of the network namespace")?,
+            watched: false,
         };
         let mut ebpf = loader::load(&constants, &options.capacities, Some(&options.pins.maps()))?;
         loader::packet_programs(&mut ebpf)?;

@@ -55,6 +55,8 @@ pub struct Constants {
     pub hash_seed: u64,
     /// Cookie of the network namespace whose sockets are translated; 0: all.
     pub netns_cookie: u64,
+    /// The programs note what they find out about a packet (`STEPS`); for tools only.
+    pub watched: bool,
 }
 
 /// How many entries the maps hold.
@@ -90,12 +92,14 @@ impl Default for Capacities {
 /// # Errors
 /// The kernel refused a map, or a pinned map has another shape.
 pub fn load(constants: &Constants, capacities: &Capacities, pins: Option<&Path>) -> Result<Ebpf> {
+    let watched = u32::from(constants.watched);
     let mut loader = EbpfLoader::new();
     loader
         .verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS)
         .override_global("HZ", &constants.hz, true)
         .override_global("HASH_SEED", &constants.hash_seed, true)
         .override_global("NETNS_COOKIE", &constants.netns_cookie, true)
+        .override_global("WATCHED", &watched, true)
         .map_max_entries(name::CONNTRACK, capacities.conntrack)
         .map_max_entries(name::FRONTENDS, capacities.frontends)
         .map_max_entries(name::SLOTS, capacities.slots)

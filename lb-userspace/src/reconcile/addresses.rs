@@ -23,9 +23,15 @@ pub(super) struct Addresses {
 }
 
 impl Addresses {
-    /// Begins with the backends that the tables hold.
+    /// Begins with what the tables hold.
     pub(super) fn adopt(actual: &Tables) -> Self {
-        let mut addresses = Self::default();
+        let has = |bit: u32| move |bits: &u32| AddressValue(*bits).has(bit);
+        let node = has(AddressValue::NODE_PORTS);
+        let mut addresses = Self {
+            node: actual.addresses.iter().filter(|(_, bits)| node(bits)).map(|(a, _)| *a).collect(),
+            answer_ping: actual.addresses.values().any(has(AddressValue::ANSWERS_PING)),
+            hosts: BTreeMap::new(),
+        };
         for cell in actual.backends.values() {
             addresses.count(cell, true);
         }

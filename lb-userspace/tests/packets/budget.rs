@@ -27,7 +27,7 @@ fn every_program_loads_within_its_budget() {
 }
 
 fn measure() -> BTreeMap<String, u32> {
-    let constants = Constants { hz: 250, hash_seed: 1, netns_cookie: 0 };
+    let constants = Constants { hz: 250, hash_seed: 1, netns_cookie: 0, watched: false };
     let capacities =
         Capacities { conntrack: 64, frontends: 64, slots: 64, backends: 64, services: 64 };
     let mut ebpf = loader::load(&constants, &capacities, None).unwrap();

@@ -127,7 +127,7 @@ pub(crate) fn each_where(wanted: impl Fn(Case) -> bool, scene: impl Fn(&mut Rig)
 
 impl Rig {
     fn load() -> Self {
-        let constants = Constants { hz: HZ, hash_seed: 42, netns_cookie: 0 };
+        let constants = Constants { hz: HZ, hash_seed: 42, netns_cookie: 0, watched: false };
         let mut ebpf = loader::load(&constants, &CAPACITIES, None).unwrap();
         loader::packet_programs(&mut ebpf).unwrap();
         let maps = Maps::take(&mut ebpf).unwrap();
