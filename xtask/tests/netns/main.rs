@@ -20,11 +20,19 @@ mod stage;
 mod routed;
 /// What is expected of reports.
 mod expect;
+/// Routers in a row, with the node in the middle.
+mod chain;
+/// Sockets that hear of ICMP errors.
+mod probe;
 
 /// Every pod gets its share.
 mod spread;
 /// Every byte arrives.
 mod bulk;
+/// Paths are as wide as their narrowest link.
+mod pmtu;
+/// Routers are heard.
+mod traceroute;
 /// Nobody notices that the agent goes.
 mod disruption;
 /// Pods and Services come and go.
