@@ -24,6 +24,8 @@ mod expect;
 mod chain;
 /// Sockets that hear of ICMP errors.
 mod probe;
+/// Fragments in any order.
+mod raw;
 
 /// Every pod gets its share.
 mod spread;
@@ -33,6 +35,8 @@ mod bulk;
 mod pmtu;
 /// Routers are heard.
 mod traceroute;
+/// Every fragment arrives.
+mod fragments;
 /// Nobody notices that the agent goes.
 mod disruption;
 /// Pods and Services come and go.
