@@ -37,6 +37,8 @@ mod pmtu;
 mod traceroute;
 /// Every fragment arrives.
 mod fragments;
+/// SCTP, without the kernel's.
+mod sctp;
 /// Nobody notices that the agent goes.
 mod disruption;
 /// Pods and Services come and go.
