@@ -39,10 +39,14 @@ mod traceroute;
 mod fragments;
 /// SCTP, without the kernel's.
 mod sctp;
+/// Whether a virtual address answers ping.
+mod ping;
 /// Nobody notices that the agent goes.
 mod disruption;
 /// Pods and Services come and go.
 mod changes;
+/// Ports that no Service has.
+mod closed_ports;
 /// Whose address a server sees.
 mod addresses;
 /// Whose port a server sees.
@@ -51,6 +55,8 @@ mod ports;
 mod sockets;
 /// Clients that come back.
 mod affinity;
+/// Who may ask load-balancer addresses.
+mod source_ranges;
 /// Links come and go.
 mod links;
 /// The clsact qdisc.
