@@ -45,6 +45,8 @@ mod ping;
 mod disruption;
 /// Pods and Services come and go.
 mod changes;
+/// The pod behind one socket is replaced.
+mod dns_like;
 /// Ports that no Service has.
 mod closed_ports;
 /// Whose address a server sees.
