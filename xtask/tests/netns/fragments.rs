@@ -114,9 +114,13 @@ fn eventually_pass(chain: &Chain, to: [SocketAddr; 2]) {
     }
 }
 
-/// From both kinds of sockets.
+/// From both kinds of sockets; one at a time, because a veth has room for some hundred frames.
 fn long_ones(to: SocketAddr) -> [Options; 2] {
-    [datagrams(to, 5), connected(to, 5)].map(|options| Options { size: LEN, ..options })
+    [datagrams(to, 5), connected(to, 5)].map(|options| Options {
+        size: LEN,
+        parallel: 1,
+        ..options
+    })
 }
 
 /// Sends one datagram in five fragments in this order; the endpoint gets it.
