@@ -6,12 +6,14 @@
 //!                                        └ shell
 //! ```
 //! Link N is 198.18.N.0/24 and 2001:db8:N::/64; its left end is 1, its right end 2. A host calls
-//! its links `left` and `right`.
+//! its links `left` and `right`; a second link between `edge` and the node is added on demand.
 
 use crate::deployment::Deployment;
+use crate::patience::eventually;
 use std::array;
 use std::net::{IpAddr, SocketAddr};
 use xtask::lab::kubia::{self, BULK, POD_CIDRS, SERVICE_CIDRS, UDP, serve_pod};
+use xtask::lab::traffic::connect::Options;
 use xtask::lab::traffic::serve;
 use xtask::lab::{End, Host, Lab, Process};
 
@@ -31,6 +33,11 @@ pub(crate) const NEAR: [&str; 2] = ["10.96.0.71", "fd00:10:96::71"];
 pub(crate) const NODE_LEFT: [&str; 2] = ["198.18.2.2", "2001:db8:2::2"];
 /// The node's addresses towards `far`.
 pub(crate) const NODE_RIGHT: [&str; 2] = ["198.18.3.1", "2001:db8:3::1"];
+/// The node's addresses on the link that [`Chain::add_uplink`] adds.
+pub(crate) const NODE_SECOND: [&str; 2] = ["198.18.6.2", "2001:db8:6::2"];
+
+/// The node's port that leads to `far`'s echo of datagrams.
+pub(crate) const FAR_UDP: u16 = 30753;
 
 /// The row, its servers, and the agent on its node. Dropped in this order.
 pub(crate) struct Chain {
@@ -39,7 +46,7 @@ pub(crate) struct Chain {
     pub(crate) shell: Host,
     pub(crate) pod: Host,
     hosts: [Host; HOSTS.len()],
-    _lab: Lab,
+    lab: Lab,
 }
 
 impl Chain {
@@ -67,7 +74,36 @@ impl Chain {
         let mut agent = Deployment::new(node);
         agent.write("chain.yaml", SERVICES);
         agent.start_with(flags);
-        Self { _agent: agent, _servers: servers, shell, pod, hosts, _lab: lab }
+        Self { _agent: agent, _servers: servers, shell, pod, hosts, lab }
+    }
+
+    /// Adds link 6 beside link 2, between `edge` and the node. The node's way to the client is
+    /// still the old one.
+    pub(crate) fn add_uplink(&self) {
+        let [edge, node] = [(&self.hosts[NODE - 1], 1), (self.node(), 2)].map(|(host, number)| {
+            let [v4, v6] = ends(6, number);
+            End::new(host, "second").address(&format!("{v4}/24")).address(&format!("{v6}/64"))
+        });
+        self.lab.veth(edge, node).unwrap();
+        for (place, host) in self.hosts[..NODE - 1].iter().enumerate() {
+            let [v4, v6] = ends(place, 2).map(|ip| ip.to_string());
+            host.route("198.18.6.0/24", &v4).unwrap();
+            host.route("2001:db8:6::/64", &v6).unwrap();
+        }
+        for to in at(NODE_SECOND, FAR_UDP) {
+            let options = Options { udp: true, timeout_ms: 200, ..Options::to(to) };
+            eventually(&format!("{to} is the node's"), || {
+                !self.client().connect(&options).unwrap().errors.contains_key("connection refused")
+            });
+        }
+    }
+
+    /// Makes the node's own way to the client a dead end, with a spare one by link 6: only what
+    /// is sent by that link on purpose arrives. IPv4 alone: the kernel's IPv6 takes the better
+    /// route even where it was told the link.
+    pub(crate) fn lose_way_to_client(&self) {
+        self.node().route("198.18.0.0/24", "198.18.2.99").unwrap();
+        self.node().spare_route("198.18.0.0/24", "198.18.6.1", 2000).unwrap();
     }
 
     /// The outsider at the left end.

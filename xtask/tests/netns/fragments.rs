@@ -1,6 +1,6 @@
 //! Datagrams that are longer than any link: each of their fragments has to find its way.
 
-use crate::chain::{Chain, FAR, NEAR, NODE_LEFT, NODE_RIGHT, at};
+use crate::chain::{Chain, FAR, FAR_UDP, NEAR, NODE_LEFT, NODE_RIGHT, at};
 use crate::expect::{answered, connected, datagrams};
 use crate::patience::within;
 use crate::raw;
@@ -14,7 +14,6 @@ use xtask::lab::traffic::connect::Options;
 /// The server adds a line to what it sends back.
 const LEN: usize = 20_000;
 
-const FAR_UDP: u16 = 30753;
 const NEAR_UDP: u16 = 30853;
 
 /// A moment for a way to be found.

@@ -35,6 +35,8 @@ mod bulk;
 mod pmtu;
 /// Routers are heard.
 mod traceroute;
+/// Answers and errors leave where the client came from.
+mod uplinks;
 /// Every fragment arrives.
 mod fragments;
 /// SCTP, without the kernel's.

@@ -1,7 +1,7 @@
 //! Path MTU discovery (RFC 1191, RFC 8201) through Services: whoever sends too long a packet is
 //! told, as if nobody had translated it, and nobody clamps segments.
 
-use crate::chain::{Chain, FAR, NODE_LEFT, NODE_RIGHT, at, ends};
+use crate::chain::{Chain, FAR, FAR_UDP, NODE_LEFT, NODE_RIGHT, at, ends};
 use crate::expect::datagrams;
 use crate::patience::within;
 use crate::probe::{Heard, Probe};
@@ -25,7 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Ports of the Services.
 const BULK: u16 = 5001;
 const FAR_BULK: u16 = 30701;
-const FAR_UDP: u16 = 30753;
 const NEAR_BULK: u16 = 30801;
 const NEAR_UDP: u16 = 30853;
 
@@ -34,30 +33,30 @@ const NEAR_UDP: u16 = 30853;
 fn without_a_service_paths_are_found_to_be_as_narrow() {
     let chain = Chain::new(&[4]);
     let far = |port| ends(5, 2).map(|ip| SocketAddr::new(ip, port));
-    transfers_tell(chain.client(), far(BULK));
-    datagrams_tell(&chain.shell, far(POD_UDP));
+    transfers_tell(chain.client(), &far(BULK));
+    datagrams_tell(&chain.shell, &far(POD_UDP));
 }
 
 #[test]
 fn an_outside_client_is_told_of_a_narrow_hop_behind_the_node() {
     let chain = Chain::new(&[4]);
-    transfers_tell(chain.client(), at(NODE_LEFT, FAR_BULK));
-    datagrams_tell(chain.client(), at(NODE_RIGHT, FAR_UDP));
+    transfers_tell(chain.client(), &at(NODE_LEFT, FAR_BULK));
+    datagrams_tell(chain.client(), &at(NODE_RIGHT, FAR_UDP));
 }
 
 #[test]
 fn an_outside_client_is_told_of_the_nodes_own_narrow_link() {
     let chain = Chain::new(&[3]);
-    transfers_tell(chain.client(), at(NODE_LEFT, FAR_BULK));
-    datagrams_tell(chain.client(), at(NODE_RIGHT, FAR_UDP));
+    transfers_tell(chain.client(), &at(NODE_LEFT, FAR_BULK));
+    datagrams_tell(chain.client(), &at(NODE_RIGHT, FAR_UDP));
 }
 
 #[test]
 fn a_pod_is_told_of_narrow_links_near_and_far() {
     for narrow in [3, 4] {
         let chain = Chain::new(&[narrow]);
-        transfers_tell(&chain.shell, at(FAR, BULK));
-        datagrams_tell(&chain.shell, at(NODE_LEFT, FAR_UDP));
+        transfers_tell(&chain.shell, &at(FAR, BULK));
+        datagrams_tell(&chain.shell, &at(NODE_LEFT, FAR_UDP));
     }
 }
 
@@ -65,8 +64,8 @@ fn a_pod_is_told_of_narrow_links_near_and_far() {
 fn a_pod_whose_address_is_replaced_is_told_of_narrow_links_near_and_far() {
     for narrow in [3, 4] {
         let chain = Chain::with(&[narrow], &["--snat", "always"]);
-        transfers_tell(&chain.shell, at(NODE_LEFT, FAR_BULK));
-        datagrams_tell(&chain.shell, at(NODE_RIGHT, FAR_UDP));
+        transfers_tell(&chain.shell, &at(NODE_LEFT, FAR_BULK));
+        datagrams_tell(&chain.shell, &at(NODE_RIGHT, FAR_UDP));
     }
 }
 
@@ -90,16 +89,16 @@ fn endpoints_are_told_of_narrow_links_towards_the_client() {
 }
 
 /// A client that transfers comes to know the path.
-fn transfers_tell(client: &Host, to: [SocketAddr; 2]) {
-    for to in to {
+pub(crate) fn transfers_tell(client: &Host, to: &[SocketAddr]) {
+    for to in to.iter().copied() {
         transfer(client, to);
         assert_eq!(Probe::new(client, to).mtu(), NARROW, "{} to {to}", client.name());
     }
 }
 
 /// So does one that sends datagrams, by an address that it has not used before.
-fn datagrams_tell(client: &Host, to: [SocketAddr; 2]) {
-    for to in to {
+pub(crate) fn datagrams_tell(client: &Host, to: &[SocketAddr]) {
+    for to in to.iter().copied() {
         let probe = Probe::new(client, to).whole();
         assert_eq!(probe.mtu(), 1500, "{} to {to}", client.name());
         probe.send(1400).unwrap();

@@ -1,7 +1,7 @@
 //! Traces through Services: every router on the way answers as if nobody had translated the
 //! packet, and so does an endpoint where nobody listens.
 
-use crate::chain::{Chain, FAR, NEAR, NODE_LEFT, at, ends};
+use crate::chain::{Chain, FAR, FAR_UDP, NEAR, NODE_LEFT, at, ends};
 use crate::probe::{Heard, Probe};
 use nix::errno::Errno;
 use std::net::{IpAddr, SocketAddr};
@@ -11,7 +11,6 @@ use xtask::lab::kubia::UDP as POD_UDP;
 /// Ports of the Services.
 const UDP: u16 = 53;
 const CLOSED: u16 = 9;
-const FAR_UDP: u16 = 30753;
 const FAR_CLOSED: u16 = 30709;
 const NEAR_UDP: u16 = 30853;
 const NEAR_CLOSED: u16 = 30809;
@@ -21,25 +20,25 @@ const NEAR_CLOSED: u16 = 30809;
 fn without_a_service_every_hop_answers() {
     let chain = Chain::new(&[]);
     let far = |port| ends(5, 2).map(|ip| SocketAddr::new(ip, port));
-    trace(&chain.shell, far(POD_UDP), &[gateway(), ends(3, 2), ends(4, 2)]);
-    refused(&chain.shell, far(CLOSED));
+    trace(&chain.shell, &far(POD_UDP), &[gateway(), ends(3, 2), ends(4, 2)]);
+    refused(&chain.shell, &far(CLOSED));
 }
 
 #[test]
 fn a_pod_traces_the_way_to_a_services_endpoint() {
     let chain = Chain::new(&[]);
-    trace(&chain.shell, at(FAR, UDP), &[gateway(), ends(3, 2), ends(4, 2)]);
-    trace(&chain.shell, at(NODE_LEFT, FAR_UDP), &[gateway(), ends(3, 2), ends(4, 2)]);
+    trace(&chain.shell, &at(FAR, UDP), &[gateway(), ends(3, 2), ends(4, 2)]);
+    trace(&chain.shell, &at(NODE_LEFT, FAR_UDP), &[gateway(), ends(3, 2), ends(4, 2)]);
 }
 
 #[test]
 fn an_outside_client_traces_the_way_through_the_node() {
     let chain = Chain::new(&[]);
     let before = [ends(0, 2), ends(1, 2), ends(2, 2)];
-    trace(chain.client(), at(NODE_LEFT, NEAR_UDP), &before);
+    trace(chain.client(), &at(NODE_LEFT, NEAR_UDP), &before);
     trace(
         chain.client(),
-        at(NODE_LEFT, FAR_UDP),
+        &at(NODE_LEFT, FAR_UDP),
         &[&before[..], &[ends(3, 2), ends(4, 2)]].concat(),
     );
 }
@@ -48,16 +47,17 @@ fn an_outside_client_traces_the_way_through_the_node() {
 fn an_endpoint_that_refuses_datagrams_is_heard() {
     let chain = Chain::new(&[]);
     for to in [at(FAR, CLOSED), at(NEAR, CLOSED), at(NODE_LEFT, FAR_CLOSED)] {
-        refused(&chain.shell, to);
+        refused(&chain.shell, &to);
     }
     for to in [at(NEAR, CLOSED), at(NODE_LEFT, NEAR_CLOSED), at(NODE_LEFT, FAR_CLOSED)] {
-        refused(chain.client(), to);
+        refused(chain.client(), &to);
     }
 }
 
 /// These routers answer, each about the address that was asked, and the endpoint is next.
-fn trace(from: &Host, to: [SocketAddr; 2], routers: &[[IpAddr; 2]]) {
-    for (family, to) in to.into_iter().enumerate() {
+pub(crate) fn trace(from: &Host, to: &[SocketAddr], routers: &[[IpAddr; 2]]) {
+    for to in to.iter().copied() {
+        let family = usize::from(to.is_ipv6());
         for (hops, router) in (1..).zip(routers) {
             let probe = Probe::new(from, to).hop_limit(hops);
             probe.send(32).unwrap();
@@ -72,8 +72,8 @@ fn trace(from: &Host, to: [SocketAddr; 2], routers: &[[IpAddr; 2]]) {
 }
 
 /// The endpoint says that nobody listens.
-fn refused(from: &Host, to: [SocketAddr; 2]) {
-    for to in to {
+pub(crate) fn refused(from: &Host, to: &[SocketAddr]) {
+    for to in to.iter().copied() {
         let probe = Probe::new(from, to);
         probe.send(32).unwrap();
         let Heard { error, about, .. } = probe.hear();
