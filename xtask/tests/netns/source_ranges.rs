@@ -96,7 +96,7 @@ fn ways(tcp: [SocketAddr; 2], udp: [SocketAddr; 2], own: Option<[&str; 2]>) -> V
     let family = |family: usize| {
         let from = own.map(|own| own[family]);
         let ways = all_ways(tcp[family], udp[family], 40);
-        ways.map(|options| Options { from, timeout_ms: 2000, ..options })
+        ways.map(|options| Options { from, ..options })
     };
     [family(0), family(1)].concat()
 }
@@ -105,7 +105,7 @@ fn judged(host: &Host, options: &Options, admitted: bool) {
     if admitted {
         answer(host, options, &PODS);
     } else {
-        let few = Options { count: 3, timeout_ms: 150, ..options.clone() };
+        let few = Options { count: 3, timeout_ms: 100, ..options.clone() };
         fails(host, &few, &DROPPED);
     }
 }
