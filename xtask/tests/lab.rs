@@ -113,7 +113,7 @@ fn udp_is_answered_by_the_address_that_was_asked() {
 #[test]
 fn a_hundred_megabytes_arrive_whole_both_ways() {
     let pair = Pair::new();
-    let options = bulk::Options { to: "[2001:db8::2]:5001".parse().unwrap(), bytes: 100_000_000 };
+    let options = bulk::Options::to("[2001:db8::2]:5001".parse().unwrap(), 100_000_000);
     assert_eq!(pair.client.bulk(&options).unwrap().bytes, 100_000_000);
 }
 

@@ -129,13 +129,19 @@ impl Host {
     /// Adds or replaces a route (`default` needs spelling: `0.0.0.0/0`) through a router.
     pub fn route(&self, to: &str, gateway: &str) -> Result<()> {
         let (to, gateway) = (network(to)?, ip(gateway)?);
-        self.talk(async |handle| link::route(handle, to, Hop::Gateway(gateway)).await)
+        self.talk(async |handle| link::route(handle, to, Hop::Gateway(gateway), None).await)
+    }
+
+    /// Adds a route through a router that is taken only where one of a smaller metric will not do.
+    pub fn spare_route(&self, to: &str, gateway: &str, metric: u32) -> Result<()> {
+        let (to, hop) = (network(to)?, Hop::Gateway(ip(gateway)?));
+        self.talk(async |handle| link::route(handle, to, hop, Some(metric)).await)
     }
 
     /// Adds or replaces a route straight onto a link.
     pub fn route_onto(&self, to: &str, link: &str) -> Result<()> {
         let to = network(to)?;
-        self.talk(async |handle| link::route(handle, to, Hop::Link(link)).await)
+        self.talk(async |handle| link::route(handle, to, Hop::Link(link), None).await)
     }
 
     /// Adds or replaces a permanent neighbour.

@@ -63,7 +63,7 @@ impl Kubia {
         let pods = pods.map(|(name, number)| pod(&lab, &node, name, number));
         let mut pods = pods.into_iter().collect::<Result<Vec<_>>>()?;
         let shell = pods.split_off(3).remove(0);
-        bridge(&node)?;
+        bridge(&node, &["kubia-1", "kubia-2", "kubia-3", "shell"])?;
         routes(&client, &node, &external)?;
         Ok(Self { client, node, pods, shell, external, wire, lab })
     }
@@ -116,7 +116,8 @@ fn wire(lab: &Lab, client: &Host, node: &Host, external: &[Host]) -> Result<Host
     lab.wire("wire", ends)
 }
 
-fn pod(lab: &Lab, node: &Host, name: &str, number: u8) -> Result<Host> {
+/// A pod whose link `veth-NAME` of the node is not a port of its bridge yet.
+pub fn pod(lab: &Lab, node: &Host, name: &str, number: u8) -> Result<Host> {
     let pod = lab.host(name)?;
     let [v4, v6] = pod_addresses(number);
     let inside = End::new(&pod, "eth0").address(&format!("{v4}/24")).address(&format!("{v6}/64"));
@@ -126,8 +127,12 @@ fn pod(lab: &Lab, node: &Host, name: &str, number: u8) -> Result<Host> {
     Ok(pod)
 }
 
-fn bridge(node: &Host) -> Result<()> {
-    node.bridge("br0", &["veth-kubia-1", "veth-kubia-2", "veth-kubia-3", "veth-shell"])?;
+/// The node's bridge with these pods' links, and its addresses; the node forwards from now on.
+pub fn bridge(node: &Host, pods: &[&str]) -> Result<()> {
+    node.bridge("br0", &[])?;
+    for pod in pods {
+        node.attach("br0", &format!("veth-{pod}"))?;
+    }
     node.address("br0", "10.244.0.1/24")?;
     node.address("br0", "fd00:10:244::1/64")?;
     node.forward()

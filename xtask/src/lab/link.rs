@@ -6,7 +6,7 @@ use futures_util::TryStreamExt;
 use ipnet::IpNet;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags};
 use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage};
-use rtnetlink::packet_route::route::{RouteMessage, RouteScope};
+use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteScope};
 use rtnetlink::{
     Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
 };
@@ -123,8 +123,14 @@ pub(super) enum Hop<'a> {
 }
 
 /// Adds a route, or replaces it.
-pub(super) async fn route(handle: &Handle, to: IpNet, hop: Hop<'_>) -> Result<()> {
-    let message = route_message(handle, to, hop).await?;
+pub(super) async fn route(
+    handle: &Handle,
+    to: IpNet,
+    hop: Hop<'_>,
+    metric: Option<u32>,
+) -> Result<()> {
+    let mut message = route_message(handle, to, hop).await?;
+    message.attributes.extend(metric.map(RouteAttribute::Priority));
     let request = handle.route().add(message).replace();
     request.execute().await.with_context(|| format!("adding a route to {to}"))
 }

@@ -22,7 +22,7 @@ fn every_byte_of_a_large_transfer_arrives_through_services() {
 }
 
 fn transfer(client: &Host, to: SocketAddr) {
-    let report = client.bulk(&Options { to, bytes: BYTES }).unwrap();
+    let report = client.bulk(&Options::to(to, BYTES)).unwrap();
     assert_eq!(report.bytes, BYTES, "{} to {to}", client.name());
     // A lost checksum or a segment that is never large enough shows as retransmissions at best.
     let slow = report.there_ms.max(report.back_ms);

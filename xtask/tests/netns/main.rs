@@ -20,15 +20,37 @@ mod stage;
 mod routed;
 /// What is expected of reports.
 mod expect;
+/// Routers in a row, with the node in the middle.
+mod chain;
+/// Sockets that hear of ICMP errors.
+mod probe;
+/// Fragments in any order.
+mod raw;
 
 /// Every pod gets its share.
 mod spread;
 /// Every byte arrives.
 mod bulk;
+/// Paths are as wide as their narrowest link.
+mod pmtu;
+/// Routers are heard.
+mod traceroute;
+/// Answers and errors leave where the client came from.
+mod uplinks;
+/// Every fragment arrives.
+mod fragments;
+/// SCTP, without the kernel's.
+mod sctp;
+/// Whether a virtual address answers ping.
+mod ping;
 /// Nobody notices that the agent goes.
 mod disruption;
 /// Pods and Services come and go.
 mod changes;
+/// The pod behind one socket is replaced.
+mod dns_like;
+/// Ports that no Service has.
+mod closed_ports;
 /// Whose address a server sees.
 mod addresses;
 /// Whose port a server sees.
@@ -37,6 +59,8 @@ mod ports;
 mod sockets;
 /// Clients that come back.
 mod affinity;
+/// Who may ask load-balancer addresses.
+mod source_ranges;
 /// Links come and go.
 mod links;
 /// The clsact qdisc.

@@ -5,16 +5,21 @@
 //! nothing.
 
 use crate::deployment::Deployment;
-use crate::expect::{all_ways, answer, seen_as};
+use crate::expect::{all_ways, answer, answered, datagrams, seen_as};
+use crate::probe::{Heard, Probe};
 use crate::stage::{NODE_HTTP, NODE_UDP, PODS, Stage, node_ports};
+use nix::errno::Errno;
 use serde_json::Value;
+use std::net::SocketAddr;
+use xtask::lab::traffic::connect::Options;
+
+/// A Service whose endpoints are hosts on the uplink's wire.
+const ELSEWHERE: &str = include_str!("manifests/elsewhere.yaml");
 
 #[test]
 fn xdp_serves_node_ports_with_backends_here_and_elsewhere() {
-    let elsewhere = ("elsewhere.yaml", include_str!("manifests/elsewhere.yaml"));
-    let mut stage = Stage::with_files(&[elsewhere], &["--xdp", "on"]);
-    let mut switch = Deployment::new(&stage.network.wire);
-    switch.start_with(&["--xdp", "on", "--devices", "node"]);
+    let mut stage = Stage::with_files(&[("elsewhere.yaml", ELSEWHERE)], &["--xdp", "on"]);
+    let _switch = switch(&stage);
     let client = stage.network.client.clone();
     let link = uplink(&stage);
     assert_eq!(link["xdp"], "driver", "{link}");
@@ -45,6 +50,38 @@ fn xdp_serves_node_ports_with_backends_here_and_elsewhere() {
     for way in all_ways(http4, udp4, 60) {
         answer(&client, &way, &PODS);
     }
+}
+
+#[test]
+fn fragments_and_errors_are_translated_where_xdp_runs() {
+    // The same hosts at a port where nobody listens.
+    let closed = ELSEWHERE.replace("elsewhere", "closed").replace("5353", "5354");
+    let closed = closed.replace("10.96.0.30", "10.96.0.33").replace(": 300", ": 301");
+    let files = [("elsewhere.yaml", ELSEWHERE), ("closed.yaml", &closed)];
+    let stage = Stage::with_files(&files, &["--xdp", "on"]);
+    let _switch = switch(&stage);
+    let client = &stage.network.client;
+    let at = |to: &str| to.parse::<SocketAddr>().unwrap();
+    // What the lab does by itself comes first.
+    let mut all = vec![at("10.244.0.11:5353"), at("[fd00:10:244::11]:5353")];
+    all.extend(node_ports(NODE_UDP));
+    all.push(at("192.0.2.2:30063"));
+    for to in all {
+        // One at a time: a veth with XDP has room for 256 frames.
+        let one = Options { parallel: 1, ..datagrams(to, 10) };
+        answered(client, &Options { size: 20_000, timeout_ms: 500, ..one });
+    }
+    let probe = Probe::new(client, at("192.0.2.2:30163"));
+    probe.send(32).unwrap();
+    let Heard { error, about, .. } = probe.hear();
+    assert_eq!((error, about), (Errno::ECONNREFUSED, at("192.0.2.2:30163")));
+}
+
+/// The agent at the other end of the node's uplink.
+fn switch(stage: &Stage) -> Deployment {
+    let mut switch = Deployment::new(&stage.network.wire);
+    switch.start_with(&["--xdp", "on", "--devices", "node"]);
+    switch
 }
 
 /// What `lbctl get links` says of the node's link to the wire.
