@@ -93,6 +93,9 @@ fn set_source<P: Packet>(
     draft: &mut Draft,
     backend: &BackendValue,
 ) -> Result<(), Reason> {
+    if seen.key.edge == Edge::EGRESS {
+        return leave(packet, seen, draft);
+    }
     if backend.addr == seen.key.src {
         draft.reply_link = packet.link();
         draft.forward.link = packet.link();
@@ -112,6 +115,18 @@ fn set_source<P: Packet>(
     } else {
         Err(Reason::NoRoute)
     }
+}
+
+/// Finds the way of a packet that a process of the node sends: the host chose a link for the
+/// frontend, not for the backend. The source is the node's in any case.
+#[inline(never)]
+fn leave<P: Packet>(packet: &P, seen: &Seen, draft: &mut Draft) -> Result<(), Reason> {
+    let (v6, in_link) = (seen.v6(), packet.link());
+    let to_backend = Leaving { src: &seen.key.src, dst: &draft.forward.dst, v6, in_link, len: 0 };
+    let route = kernel::route(packet.context(), &to_backend).ok_or(Reason::NoRoute)?;
+    draft.forward.link = route.link;
+    draft.forward.flags = FlowValue::OWN;
+    Ok(())
 }
 
 /// Replaces the source by the address of the link that leads to the backend. False: there is no
@@ -177,9 +192,12 @@ pub(crate) fn translated(seen: &Seen, value: &FlowValue) -> FlowKey {
 
 /// Where the other half of a flow is translated. Without a replaced source the answer takes the
 /// host's way to the client and is translated as it leaves; with one it is aimed at this node and
-/// has to be caught as it comes in.
+/// has to be caught as it comes in, and so is what answers a process of the node.
 #[inline(always)]
 pub(crate) fn other_edge(flags: u8) -> Edge {
     let forward_is_wanted = flags & FlowValue::REPLY != 0;
-    if forward_is_wanted || flags & FlowValue::SNAT != 0 { Edge::INGRESS } else { Edge::EGRESS }
+    let own = flags & FlowValue::OWN != 0;
+    let at_ingress =
+        if own { !forward_is_wanted } else { forward_is_wanted || flags & FlowValue::SNAT != 0 };
+    if at_ingress { Edge::INGRESS } else { Edge::EGRESS }
 }
