@@ -27,10 +27,11 @@ use std::path::Path;
 use std::time::Duration;
 use tokio::sync::mpsc::{self, Receiver};
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 
 /// Changes that come close together are planned together.
 const BATCH: usize = 4096;
-/// How long until what the kernel refused is tried again.
+/// How long until what failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// Everything that can happen to a running agent.
@@ -39,7 +40,7 @@ enum Event {
     Changes(Vec<Change>),
     /// The node's links or addresses changed.
     Links(Vec<Link>),
-    /// Something failed a while ago: look at the kernel and try again.
+    /// Something failed a while ago: try again.
     Retry,
     /// It is time to end.
     Stop(&'static str),
@@ -88,6 +89,8 @@ async fn follow(state: &mut State, sources: &mut Sources) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     // A clock of its own: events in quick succession must not put a retry off for ever.
     let mut retry = tokio::time::interval(RETRY);
+    // Ticks of quiet hours are not made up for when something fails at last.
+    retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let mut batch = Vec::new();
         let event = tokio::select! {
@@ -99,14 +102,14 @@ async fn follow(state: &mut State, sources: &mut Sources) -> Result<()> {
                 Some(links) => Event::Links(links),
                 None => return ended(&mut sources.watch, "the node's links").await,
             },
-            _ = retry.tick(), if state.has_failed() => Event::Retry,
+            _ = retry.tick(), if state.is_unfinished() => Event::Retry,
             _ = terminate.recv() => Event::Stop("SIGTERM"),
             _ = interrupt.recv() => Event::Stop("SIGINT"),
         };
         match event {
             Event::Changes(changes) => state.change(changes),
             Event::Links(links) => state.set_links(links),
-            Event::Retry => state.adopt_again()?,
+            Event::Retry => state.retry()?,
             Event::Stop(signal) => {
                 tracing::info!(signal, "ending; the datapath stays as it is");
                 return Ok(());
