@@ -27,7 +27,6 @@ use std::path::Path;
 use std::time::Duration;
 use tokio::sync::mpsc::{self, Receiver};
 use tokio::task::JoinHandle;
-use tokio::time::MissedTickBehavior;
 
 /// Changes that come close together are planned together.
 const BATCH: usize = 4096;
@@ -89,9 +88,10 @@ async fn follow(state: &mut State, sources: &mut Sources) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     // A clock of its own: events in quick succession must not put a retry off for ever.
     let mut retry = tokio::time::interval(RETRY);
-    // Ticks of quiet hours are not made up for when something fails at last.
-    retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        if !state.is_unfinished() {
+            retry.reset();
+        }
         let mut batch = Vec::new();
         let event = tokio::select! {
             count = sources.changes.recv_many(&mut batch, BATCH) => match count {

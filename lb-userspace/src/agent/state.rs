@@ -7,11 +7,11 @@ use crate::bpf::pin::PinFolder;
 use crate::compile::health::{Check, check, listen_addrs};
 use crate::compile::{self, NodeView};
 use crate::config::{RunArgs, SocketLb};
-use crate::health;
 use crate::link::Link;
 use crate::model::status::Status;
 use crate::model::{Change, EndpointSlice, ObjectName, Problem, Snapshot};
 use crate::reconcile::{Edit, Planner, ids};
+use crate::{health, sockets};
 use anyhow::{Context as _, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -31,6 +31,7 @@ pub(super) struct State {
     /// What load balancers are told.
     checks: BTreeMap<ObjectName, Check>,
     health: health::Server,
+    sockets: sockets::Closer,
     dirty: BTreeSet<ObjectName>,
     synced: bool,
     started: bool,
@@ -60,6 +61,7 @@ impl State {
             slice_owners: BTreeMap::new(),
             checks: BTreeMap::new(),
             health: health::Server::new(Handle::current()),
+            sockets: sockets::Closer::default(),
             dirty: BTreeSet::new(),
             synced: false,
             started: false,
@@ -123,12 +125,13 @@ impl State {
 
     /// Whether something is to be tried again.
     pub(super) fn is_unfinished(&self) -> bool {
-        self.has_failed() || !self.health.problems().is_empty()
+        self.has_failed() || self.sockets.is_unfinished() || !self.health.problems().is_empty()
     }
 
     /// Gets ready for another try: if the kernel refused something, reads its tables anew and
     /// plans everything again.
     pub(super) fn retry(&mut self) -> Result<()> {
+        self.sockets.close_late(|key| self.datapath.maps().socket(key));
         if !self.has_failed() {
             return Ok(());
         }
@@ -151,6 +154,7 @@ impl State {
         } else {
             self.settle_services();
         }
+        self.sockets.close(|key| self.datapath.maps().socket(key));
         self.settle_health();
         self.write_status();
         if first {
@@ -239,8 +243,21 @@ impl State {
     }
 
     fn apply(&mut self, edits: &[Edit]) {
+        self.note_backends(edits);
         for error in self.datapath.apply(edits) {
             self.note(Err(error));
+        }
+    }
+
+    /// What the edits take away was last seen in the cells as they are now.
+    fn note_backends(&mut self, edits: &[Edit]) {
+        for edit in edits {
+            if let Edit::Backend(id, after) = edit {
+                match self.datapath.maps().backend(*id) {
+                    Ok(before) => self.sockets.note(*id, &before, after),
+                    Err(error) => self.note(Err(error)),
+                }
+            }
         }
     }
 
