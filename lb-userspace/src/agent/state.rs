@@ -13,6 +13,7 @@ use crate::model::{Change, EndpointSlice, ObjectName, Problem, Snapshot};
 use crate::reconcile::{Edit, Planner, ids};
 use crate::{health, sockets};
 use anyhow::{Context as _, Result};
+use lb_common::wire::IpProto;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -249,10 +250,13 @@ impl State {
         }
     }
 
-    /// What the edits take away was last seen in the cells as they are now.
+    /// Whom the edits take away stands in the cells as they are now. A cell that turns to TCP has
+    /// been free before.
     fn note_backends(&mut self, edits: &[Edit]) {
         for edit in edits {
-            if let Edit::Backend(id, after) = edit {
+            if let Edit::Backend(id, after) = edit
+                && after.proto != IpProto::TCP
+            {
                 match self.datapath.maps().backend(*id) {
                     Ok(before) => self.sockets.note(*id, &before, after),
                     Err(error) => self.note(Err(error)),
