@@ -122,7 +122,8 @@ fn set_source<P: Packet>(
 #[inline(never)]
 fn leave<P: Packet>(packet: &P, seen: &Seen, draft: &mut Draft) -> Result<(), Reason> {
     let (v6, in_link) = (seen.v6(), packet.link());
-    let to_backend = Leaving { src: &seen.key.src, dst: &draft.forward.dst, v6, in_link, len: 0 };
+    let to_backend =
+        Leaving { src: &seen.key.src, dst: &draft.forward.dst, v6, in_link, len: Leaving::SHORT };
     let route = kernel::route(packet.context(), &to_backend).ok_or(Reason::NoRoute)?;
     draft.forward.link = route.link;
     draft.forward.flags = FlowValue::OWN;
@@ -134,24 +135,27 @@ fn leave<P: Packet>(packet: &P, seen: &Seen, draft: &mut Draft) -> Result<(), Re
 #[inline(never)]
 fn replace_source<P: Packet>(packet: &P, seen: &Seen, draft: &mut Draft) -> bool {
     let (v6, in_link) = (seen.v6(), packet.link());
-    let to_backend = Leaving { src: &seen.key.src, dst: &draft.forward.dst, v6, in_link, len: 0 };
+    let to_backend =
+        Leaving { src: &seen.key.src, dst: &draft.forward.dst, v6, in_link, len: Leaving::SHORT };
     let Some(route) = kernel::route(packet.context(), &to_backend) else { return false };
     draft.forward.link = route.link;
     draft.forward.flags = FlowValue::SNAT;
     if !masquerade(&mut draft.forward, v6) {
         return false;
     }
-    // An outside client is answered by the link it came from (hosts with several uplinks). A
-    // pod's link may be the port of a bridge, where no neighbour can be resolved, and a frame with a
-    // VLAN tag came by the link of that VLAN, whatever link we met it at.
+    // An outside client is answered by the link it came from (hosts with several uplinks), if that
+    // leads to it at all. A pod's link may be the port of a bridge, where no neighbour can be
+    // resolved, and a frame with a VLAN tag came by the link of that VLAN, whatever link we met it
+    // at.
     let tagged = seen.l3() != Eth::LEN || packet.is_tagged();
-    draft.reply_link = in_link;
-    if draft.client_on_this_node != 0 || tagged {
-        let to_client =
-            Leaving { src: &draft.forward.dst, dst: &seen.key.src, v6, in_link, len: 0 };
-        draft.reply_link =
-            kernel::route(packet.context(), &to_client).map_or(0, |route| route.link);
-    }
+    let to_client =
+        Leaving { src: &draft.forward.dst, dst: &seen.key.src, v6, in_link, len: Leaving::SHORT };
+    let back = draft.client_on_this_node == 0 && !tagged;
+    draft.reply_link = if back && kernel::leads(packet.context(), &to_client) {
+        in_link
+    } else {
+        kernel::route(packet.context(), &to_client).map_or(0, |route| route.link)
+    };
     draft.reply_link != 0
 }
 
