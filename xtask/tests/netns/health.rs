@@ -54,7 +54,7 @@ fn a_node_whose_kernel_refuses_writes_is_unavailable() {
     assert_eq!(told(&stage.network.shell, "10.244.0.1:31999".parse().unwrap()), None);
 
     // What is pinned for a link that does not exist is removed; a folder cannot be.
-    let pin = stage.network.node.bpffs().unwrap().join("v1/links/lb_tc_ingress-9999");
+    let pin = stage.network.node.bpffs().unwrap().join("v2/links/lb_tc_ingress-9999");
     fs::create_dir(&pin).unwrap();
     stage.network.node.address("lo", "198.18.0.1/32").unwrap();
     eventually("the proxy is not healthy", || told(&client, v4) == Some((503, 3)));
