@@ -20,16 +20,24 @@ pub(crate) const PORT: u16 = 80;
 pub(crate) const TARGET_PORT: u16 = 8080;
 
 impl Case {
-    /// Every hook, family and protocol.
+    /// Every hook, family and protocol that both hooks translate.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
-        let kinds = [
-            (false, IpProto::TCP),
-            (false, IpProto::UDP),
-            (true, IpProto::TCP),
-            (true, IpProto::UDP),
-        ];
-        let hooks = [Hook::Xdp, Hook::TcIngress].into_iter();
-        hooks.flat_map(move |hook| kinds.map(|(v6, proto)| Self { hook, v6, proto }))
+        Self::of(&[Hook::Xdp, Hook::TcIngress], &[IpProto::TCP, IpProto::UDP])
+    }
+
+    /// Both families of SCTP, in TC.
+    pub(crate) fn sctp() -> impl Iterator<Item = Self> {
+        Self::of(&[Hook::TcIngress], &[IpProto::SCTP])
+    }
+
+    fn of(hooks: &[Hook], protos: &[IpProto]) -> impl Iterator<Item = Self> {
+        let mut cases = Vec::new();
+        for hook in hooks {
+            for v6 in [false, true] {
+                cases.extend(protos.iter().map(|proto| Self { hook: *hook, v6, proto: *proto }));
+            }
+        }
+        cases.into_iter()
     }
 
     pub(crate) fn is_tcp(self) -> bool {
@@ -108,12 +116,20 @@ impl Case {
 
     /// The first packet of a flow.
     pub(crate) fn opening(self, src: SocketAddr, dst: SocketAddr) -> Frame {
-        if self.is_tcp() { Frame::syn(src, dst) } else { Frame::datagram(src, dst) }
+        match self.proto {
+            IpProto::TCP => Frame::syn(src, dst),
+            IpProto::SCTP => Frame::init(src, dst),
+            _ => Frame::datagram(src, dst),
+        }
     }
 
     /// A later packet of a flow, in either direction.
     pub(crate) fn later(self, src: SocketAddr, dst: SocketAddr) -> Frame {
-        if self.is_tcp() { Frame::segment(src, dst) } else { Frame::datagram(src, dst) }
+        match self.proto {
+            IpProto::TCP => Frame::segment(src, dst),
+            IpProto::SCTP => Frame::chunk(src, dst),
+            _ => Frame::datagram(src, dst),
+        }
     }
 }
 

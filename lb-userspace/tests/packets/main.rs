@@ -17,10 +17,12 @@
 
 /// The programs that take frames.
 mod hook;
-/// Packets as values.
-mod frame;
 /// IP headers of either family.
 mod ip;
+/// Transport headers.
+mod transport;
+/// Packets as values.
+mod frame;
 /// Who is where: hook, family, protocol, and everybody's address.
 mod case;
 /// Loaded programs: packets in, verdicts and packets out.
@@ -56,3 +58,5 @@ mod refuse;
 mod spread;
 /// What is counted.
 mod counters;
+/// Associations of SCTP.
+mod sctp;

@@ -81,16 +81,26 @@ static IDLE: Mutex<Vec<Rig>> = Mutex::new(Vec::new());
 /// Plays a scene for every hook, family and protocol. All clients are pods behind the link, and
 /// there are no routes.
 pub(crate) fn each(scene: impl Fn(&mut Rig)) {
+    each_of(Case::all(), scene);
+}
+
+/// The same for these cases.
+pub(crate) fn each_of(cases: impl Iterator<Item = Case>, scene: impl Fn(&mut Rig)) {
     enter_namespace();
-    play(scene);
+    play(cases, scene);
 }
 
 /// The same on a router with one uplink, by which everything comes in and leaves; the node's
 /// address stands for clients on it.
 pub(crate) fn each_routed(scene: impl Fn(&mut Rig, &Uplink)) {
+    each_routed_of(Case::all(), scene);
+}
+
+/// The same for these cases.
+pub(crate) fn each_routed_of(cases: impl Iterator<Item = Case>, scene: impl Fn(&mut Rig, &Uplink)) {
     enter_namespace();
     let uplink = network::uplink();
-    play(|rig| {
+    play(cases, |rig| {
         rig.link = uplink.index;
         rig.link(uplink.index, LinkValue::UPLINK, Some(rig.case.node()));
         scene(rig, &uplink);
@@ -102,10 +112,10 @@ fn enter_namespace() {
     unshare(CloneFlags::CLONE_NEWNET).expect("packet tests need root");
 }
 
-fn play(scene: impl Fn(&mut Rig)) {
+fn play(cases: impl Iterator<Item = Case>, scene: impl Fn(&mut Rig)) {
     let idle = IDLE.lock().unwrap().pop();
     let mut rig = idle.unwrap_or_else(Rig::load);
-    for case in Case::all() {
+    for case in cases {
         // Shown when the scene fails.
         eprintln!("{case:?}");
         rig.clear();
@@ -118,11 +128,7 @@ fn play(scene: impl Fn(&mut Rig)) {
 
 /// Plays a scene for those cases that its sentence is about.
 pub(crate) fn each_where(wanted: impl Fn(Case) -> bool, scene: impl Fn(&mut Rig)) {
-    each(|rig| {
-        if wanted(rig.case) {
-            scene(rig);
-        }
-    });
+    each_of(Case::all().filter(|case| wanted(*case)), scene);
 }
 
 impl Rig {
