@@ -25,6 +25,11 @@ impl Case {
         Self::of(&[Hook::Xdp, Hook::TcIngress], &[IpProto::TCP, IpProto::UDP])
     }
 
+    /// Every family and protocol in the hook that translates all of them.
+    pub(crate) fn in_tc() -> impl Iterator<Item = Self> {
+        Self::of(&[Hook::TcIngress], &[IpProto::TCP, IpProto::UDP, IpProto::SCTP])
+    }
+
     /// Both families of SCTP, in TC.
     pub(crate) fn sctp() -> impl Iterator<Item = Self> {
         Self::of(&[Hook::TcIngress], &[IpProto::SCTP])

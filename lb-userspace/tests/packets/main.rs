@@ -23,6 +23,8 @@ mod ip;
 mod transport;
 /// Packets as values.
 mod frame;
+/// What else a frame can be.
+mod shape;
 /// Who is where: hook, family, protocol, and everybody's address.
 mod case;
 /// Loaded programs: packets in, verdicts and packets out.
@@ -60,3 +62,5 @@ mod spread;
 mod counters;
 /// Associations of SCTP.
 mod sctp;
+/// IPv6 extension headers.
+mod extensions;
