@@ -64,3 +64,5 @@ mod counters;
 mod sctp;
 /// IPv6 extension headers.
 mod extensions;
+/// Frames with VLAN tags.
+mod vlan;

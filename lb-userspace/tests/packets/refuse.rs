@@ -51,7 +51,7 @@ fn answer(case: Case, transport: Transport, payload: Vec<u8>) -> Frame {
 }
 
 /// A reset in answer to whatever came from port 40,000.
-fn reset(case: Case, seq: u32, ack: Option<u32>) -> Frame {
+pub(super) fn reset(case: Case, seq: u32, ack: Option<u32>) -> Frame {
     let mut tcp = TcpHeader::new(case.vip().port(), 20_000, seq, 0);
     tcp.rst = true;
     (tcp.ack, tcp.acknowledgment_number) = (ack.is_some(), ack.unwrap_or_default());

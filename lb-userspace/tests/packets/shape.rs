@@ -1,12 +1,21 @@
-//! What else a frame can be: with IPv6 extension headers.
+//! What else a frame can be: tagged, with IPv6 extension headers.
 //!
 //! Each function makes bytes of the bytes of a plain frame, so what a scene expects is made from
 //! the translated frame in the same way as what it sends is made from the original one.
 
 use crate::frame::L3;
 
+/// Where a tag begins in a frame.
+const TAG: usize = 12;
 /// Length of an IPv6 header.
 const IPV6: usize = 40;
+
+/// The frame with tags (type, VLAN), the outer one first.
+pub(crate) fn tagged(frame: &[u8], tags: &[(u16, u16)]) -> Vec<u8> {
+    let tags = tags.iter().flat_map(|(kind, vlan)| [kind.to_be_bytes(), vlan.to_be_bytes()]);
+    let (macs, rest) = frame.split_at(TAG);
+    [macs, &tags.flatten().collect::<Vec<u8>>(), rest].concat()
+}
 
 /// An IPv6 extension header: its kind, and what follows its first byte.
 #[derive(Clone, Debug)]
