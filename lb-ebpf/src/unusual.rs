@@ -186,8 +186,9 @@ impl Chain {
     }
 }
 
+/// Whether this is an IPv6 extension header that is walked.
 #[inline(always)]
-fn is_extension(proto: IpProto) -> bool {
+pub(crate) fn is_extension(proto: IpProto) -> bool {
     matches!(
         proto,
         IpProto::HOP_BY_HOP
