@@ -66,3 +66,5 @@ mod sctp;
 mod extensions;
 /// Frames with VLAN tags.
 mod vlan;
+/// Datagrams in fragments.
+mod fragments;

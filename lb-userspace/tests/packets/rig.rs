@@ -6,13 +6,17 @@ use crate::hook::Hook;
 use crate::network::{self, Uplink};
 use crate::tables::SERVICE;
 use aya::Ebpf;
+use aya::maps::{HashMap, MapData};
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 use bytemuck::Zeroable;
 use lb_common::flow::{Edge, FlowKey};
 use lb_common::layout::conntrack::FlowValue;
 use lb_common::layout::counter::Traffic;
+use lb_common::layout::fragment::{FragmentKey, FragmentValue, HeldKey, HeldValue};
+use lb_common::layout::name;
 use lb_common::layout::node::LinkValue;
 use lb_common::verdict::Reason;
+use lb_userspace::bpf::Raw;
 use lb_userspace::bpf::loader::{self, Capacities, Constants};
 use lb_userspace::bpf::maps::Maps;
 use lb_userspace::reconcile::tables::{self, Edit, Tables};
@@ -57,6 +61,12 @@ impl Outcome {
         Frame::read(&self.bytes)
     }
 
+    /// Compares bytes with what was promised.
+    #[track_caller]
+    pub(crate) fn is_bytes(&self, verdict: Verdict, bytes: &[u8]) {
+        assert_eq!((self.verdict, &self.bytes[..]), (verdict, bytes));
+    }
+
     /// Compares with what was promised.
     #[track_caller]
     pub(crate) fn is(&self, verdict: Verdict, frame: &Frame) {
@@ -68,12 +78,18 @@ impl Outcome {
 pub(crate) struct Rig {
     ebpf: Ebpf,
     pub(crate) maps: Maps,
+    /// What became of first fragments.
+    pub(crate) fragments: Hash<FragmentKey, FragmentValue>,
+    /// Fragments that wait.
+    pub(crate) held: Hash<HeldKey, HeldValue>,
     pub(crate) case: Case,
     /// The link that packets come in by.
     pub(crate) link: u32,
     /// What `REASONS` held when the case began.
     counted: BTreeMap<Reason, u64>,
 }
+
+type Hash<K, V> = HashMap<MapData, Raw<K>, Raw<V>>;
 
 /// Rigs that are not in use: the verifier takes half a second for the programs.
 static IDLE: Mutex<Vec<Rig>> = Mutex::new(Vec::new());
@@ -137,8 +153,10 @@ impl Rig {
         let mut ebpf = loader::load(&constants, &CAPACITIES, None).unwrap();
         loader::packet_programs(&mut ebpf).unwrap();
         let maps = Maps::take(&mut ebpf).unwrap();
+        let fragments = ebpf.take_map(name::FRAGMENTS).unwrap().try_into().unwrap();
+        let held = ebpf.take_map(name::HELD).unwrap().try_into().unwrap();
         let case = Case::all().next().unwrap();
-        Self { ebpf, maps, case, link: LINK, counted: BTreeMap::new() }
+        Self { ebpf, maps, fragments, held, case, link: LINK, counted: BTreeMap::new() }
     }
 
     /// Empties all maps. Counters go on; scenes look at their growth.
@@ -149,6 +167,8 @@ impl Rig {
         for (key, _) in self.maps.affinities().unwrap() {
             self.maps.remove_affinity(&key).unwrap();
         }
+        empty(&mut self.fragments);
+        empty(&mut self.held);
         let tables = self.maps.tables().unwrap();
         for edit in tables::diff(&tables, &Tables::default()) {
             self.edit(edit);
@@ -268,6 +288,13 @@ impl Rig {
         self.count_anew();
         let outcome = self.send(frame);
         assert_eq!((outcome.verdict, self.reasons()), (Verdict::Dropped, vec![(reason, 1)]));
+    }
+}
+
+fn empty<K: bytemuck::Pod, V: bytemuck::Pod>(map: &mut Hash<K, V>) {
+    let keys: Vec<Raw<K>> = map.keys().map(Result::unwrap).collect();
+    for key in keys {
+        map.remove(&key).unwrap();
     }
 }
 

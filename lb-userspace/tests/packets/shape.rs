@@ -1,9 +1,11 @@
-//! What else a frame can be: tagged, with IPv6 extension headers.
+//! What else a frame can be: tagged, with IPv6 extension headers, cut into fragments.
 //!
 //! Each function makes bytes of the bytes of a plain frame, so what a scene expects is made from
 //! the translated frame in the same way as what it sends is made from the original one.
 
-use crate::frame::L3;
+use crate::frame::{Frame, L3};
+use etherparse::defrag::IpDefragPool;
+use etherparse::{IpFragOffset, Ipv4Header, Ipv6FragmentHeader, SlicedPacket};
 
 /// Where a tag begins in a frame.
 const TAG: usize = 12;
@@ -38,4 +40,66 @@ pub(crate) fn extended(frame: &[u8], chain: &[Extension]) -> Vec<u8> {
 /// Makes an IPv6 header claim so many bytes behind it.
 pub(crate) fn claim(frame: &mut [u8], len: usize) {
     frame[L3 + 4..L3 + 6].copy_from_slice(&u16::try_from(len).unwrap().to_be_bytes());
+}
+
+/// The frame as fragments of one datagram, cut at these offsets (multiples of 8) behind its IP
+/// header.
+pub(crate) fn fragments(frame: &[u8], id: u32, cuts: &[usize]) -> Vec<Vec<u8>> {
+    let begin = L3 + if is_v6(frame) { IPV6 } else { usize::from(frame[L3] & 0x0f) * 4 };
+    let (head, data) = frame.split_at(begin);
+    let begins = [0].iter().chain(cuts);
+    let ends = cuts.iter().copied().chain([data.len()]);
+    let piece = |(begin, end): (&usize, usize)| {
+        fragment(head, &data[*begin..end], (id, *begin, end != data.len()))
+    };
+    begins.zip(ends).map(piece).collect()
+}
+
+/// One fragment: identification, offset, whether more follow.
+fn fragment(head: &[u8], data: &[u8], (id, offset, more): (u32, usize, bool)) -> Vec<u8> {
+    let offset = IpFragOffset::try_new(u16::try_from(offset / 8).unwrap()).unwrap();
+    if is_v6(head) {
+        let mut head = head.to_vec();
+        let next = head[L3 + 6].into();
+        head[L3 + 6] = 44;
+        claim(&mut head, Ipv6FragmentHeader::LEN + data.len());
+        let extension = Ipv6FragmentHeader::new(next, offset, more, id).to_bytes();
+        return [&head, &extension[..], data].concat();
+    }
+    let mut ip = Ipv4Header::from_slice(&head[L3..]).unwrap().0;
+    ip.identification = u16::try_from(id).unwrap();
+    (ip.fragment_offset, ip.more_fragments) = (offset, more);
+    ip.set_payload_len(data.len()).unwrap();
+    ip.header_checksum = ip.calc_header_checksum();
+    [&head[..L3], &ip.to_bytes(), data].concat()
+}
+
+/// Puts fragments together, in whatever order they come.
+///
+/// # Panics
+/// One is missing, or a length or checksum of the datagram is wrong.
+#[track_caller]
+pub(crate) fn reassembled(fragments: &[Vec<u8>]) -> Frame {
+    let mut pool = IpDefragPool::<(), ()>::new();
+    let add = |bytes: &Vec<u8>| {
+        let packet = SlicedPacket::from_ethernet(bytes).unwrap();
+        pool.process_sliced_packet(&packet, (), ()).unwrap()
+    };
+    let datagram = fragments.iter().find_map(add).expect("all fragments of a datagram");
+    let first = &fragments[0];
+    if is_v6(first) {
+        let mut head = first[..L3 + IPV6].to_vec();
+        head[L3 + 6] = datagram.ip_number.0;
+        claim(&mut head, datagram.payload.len());
+        return Frame::read(&[head, datagram.payload].concat());
+    }
+    let mut ip = Ipv4Header::from_slice(&first[L3..]).unwrap().0;
+    (ip.fragment_offset, ip.more_fragments) = (IpFragOffset::ZERO, false);
+    ip.set_payload_len(datagram.payload.len()).unwrap();
+    ip.header_checksum = ip.calc_header_checksum();
+    Frame::read(&[&first[..L3], &ip.to_bytes(), &datagram.payload].concat())
+}
+
+fn is_v6(frame: &[u8]) -> bool {
+    frame[L3] >> 4 == 6
 }
