@@ -27,6 +27,8 @@ mod frame;
 mod shape;
 /// Who is where: hook, family, protocol, and everybody's address.
 mod case;
+/// The far ends of links on which the programs run.
+mod wire;
 /// Loaded programs: packets in, verdicts and packets out.
 mod rig;
 /// The tables in front of them.
@@ -68,3 +70,5 @@ mod extensions;
 mod vlan;
 /// Datagrams in fragments.
 mod fragments;
+/// What becomes of frames on links.
+mod wired;

@@ -3,11 +3,14 @@
 use crate::case::Case;
 use crate::frame::Frame;
 use crate::hook::Hook;
-use crate::network::{self, Uplink};
+use crate::network::{self, Link};
 use crate::tables::SERVICE;
+use crate::wire::Wire;
 use aya::Ebpf;
 use aya::maps::{HashMap, MapData};
-use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
+use aya::programs::links::LinkOrder;
+use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
+use aya::programs::{SchedClassifier, TcAttachType, TestRun as _, TestRunOptions};
 use bytemuck::Zeroable;
 use lb_common::flow::{Edge, FlowKey};
 use lb_common::layout::conntrack::FlowValue;
@@ -108,18 +111,32 @@ pub(crate) fn each_of(cases: impl Iterator<Item = Case>, scene: impl Fn(&mut Rig
 
 /// The same on a router with one uplink, by which everything comes in and leaves; the node's
 /// address stands for clients on it.
-pub(crate) fn each_routed(scene: impl Fn(&mut Rig, &Uplink)) {
+pub(crate) fn each_routed(scene: impl Fn(&mut Rig, &Link)) {
     each_routed_of(Case::all(), scene);
 }
 
 /// The same for these cases.
-pub(crate) fn each_routed_of(cases: impl Iterator<Item = Case>, scene: impl Fn(&mut Rig, &Uplink)) {
+pub(crate) fn each_routed_of(cases: impl Iterator<Item = Case>, scene: impl Fn(&mut Rig, &Link)) {
     enter_namespace();
     let uplink = network::uplink();
     play(cases, |rig| {
         rig.link = uplink.index;
         rig.link(uplink.index, LinkValue::UPLINK, Some(rig.case.node()));
         scene(rig, &uplink);
+    });
+}
+
+/// Plays a scene for these cases with TC programs on the uplink of a router, and pods behind
+/// another link; the node's address stands for clients on the uplink.
+pub(crate) fn each_wired(cases: impl Iterator<Item = Case>, scene: impl Fn(&mut Rig, &Wire)) {
+    enter_namespace();
+    let wire = Wire::new();
+    play(cases, |rig| {
+        rig.link = wire.uplink.index;
+        rig.link(wire.uplink.index, LinkValue::UPLINK, Some(rig.case.node()));
+        let attached = rig.attach();
+        scene(rig, &wire);
+        drop(attached);
     });
 }
 
@@ -182,6 +199,21 @@ impl Rig {
     /// Lets [`Rig::reasons`] begin here.
     pub(crate) fn count_anew(&mut self) {
         self.counted = self.maps.reasons().unwrap();
+    }
+
+    /// Attaches the TC programs to the uplink for as long as what it gives lives.
+    fn attach(&mut self) -> Vec<SchedClassifierLink> {
+        let sides = [
+            (loader::TC_INGRESS, TcAttachType::Ingress),
+            (loader::TC_EGRESS, TcAttachType::Egress),
+        ];
+        let attach = |(program, side)| {
+            let order = TcAttachOptions::TcxOrder(LinkOrder::default());
+            let tc = self.tc(program);
+            let id = tc.attach_with_options("uplink", side, order).unwrap();
+            tc.take_link(id).unwrap()
+        };
+        sides.into_iter().map(attach).collect()
     }
 
     /// Sends a packet into the case's ingress hook.

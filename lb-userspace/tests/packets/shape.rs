@@ -68,7 +68,7 @@ fn fragment(head: &[u8], data: &[u8], (id, offset, more): (u32, usize, bool)) ->
     }
     let mut ip = Ipv4Header::from_slice(&head[L3..]).unwrap().0;
     ip.identification = u16::try_from(id).unwrap();
-    (ip.fragment_offset, ip.more_fragments) = (offset, more);
+    (ip.dont_fragment, ip.more_fragments, ip.fragment_offset) = (false, more, offset);
     ip.set_payload_len(data.len()).unwrap();
     ip.header_checksum = ip.calc_header_checksum();
     [&head[..L3], &ip.to_bytes(), data].concat()

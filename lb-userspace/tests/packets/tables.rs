@@ -76,7 +76,12 @@ impl Rig {
 
     /// Says that the first backend's address is one of a backend, as the agent does.
     pub(crate) fn backend_address(&mut self) {
-        self.edit(Edit::Address(self.case.backend(1).ip().into(), AddressValue::BACKEND));
+        self.backend_address_of(self.case.backend(1));
+    }
+
+    /// Says it of this one's address.
+    pub(crate) fn backend_address_of(&mut self, backend: SocketAddr) {
+        self.edit(Edit::Address(backend.ip().into(), AddressValue::BACKEND));
     }
 
     /// Writes a frontend.
