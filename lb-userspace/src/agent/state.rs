@@ -3,7 +3,8 @@
 use crate::bpf::datapath::{Datapath, Options};
 use crate::bpf::loader::Capacities;
 use crate::bpf::pin::PinFolder;
-use crate::compile::{self, NodeView, node};
+use crate::compile::node::NodePorts;
+use crate::compile::{self, Family, NodeView, Prefix};
 use crate::config::{RunArgs, SocketLb, Xdp};
 use crate::link::{self, Link, Role, role};
 use crate::model::status::{LinkStatus, Status};
@@ -16,7 +17,7 @@ use lb_common::layout::node::XdpState;
 use lb_common::wire::Addr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -34,9 +35,12 @@ struct Attached {
 pub(super) struct State {
     args: RunArgs,
     settings: link::Settings,
+    node_ports: NodePorts,
     datapath: Datapath,
     planner: Planner,
     snapshot: Snapshot,
+    /// The node as the rules see it.
+    view: NodeView,
     /// The Service of every slice, by the slice's name.
     slice_owners: BTreeMap<ObjectName, ObjectName>,
     links: Option<Vec<Link>>,
@@ -53,6 +57,7 @@ pub(super) struct State {
 impl State {
     /// Loads or takes over the datapath.
     pub(super) fn load(args: &RunArgs, node: String) -> Result<Self> {
+        args.check()?;
         let mut datapath = Datapath::load(Options {
             pins: PinFolder::new(&args.places.bpffs),
             capacities: Capacities::default(),
@@ -67,6 +72,8 @@ impl State {
                 cluster_cidrs: args.cluster_cidr.clone(),
                 xdp: args.xdp.into(),
             },
+            node_ports: args.node_ports()?,
+            view: NodeView::default(),
             status: new_status(args, node),
             args: args.clone(),
             datapath,
@@ -94,7 +101,7 @@ impl State {
                 Change::Slice(name, slice) => self.change_slice(&name, slice),
                 Change::Node(node) => {
                     self.snapshot.node = node;
-                    self.dirty.extend(self.snapshot.services.keys().cloned());
+                    self.renew_view();
                 }
                 Change::Problems(problems) => self.source_problems = problems,
                 Change::Synced => self.synced = true,
@@ -126,6 +133,7 @@ impl State {
     /// Takes in the node's links.
     pub(super) fn set_links(&mut self, links: Vec<Link>) {
         self.links = Some(links);
+        self.renew_view();
         if self.started {
             self.settle_links();
         }
@@ -174,7 +182,7 @@ impl State {
         self.attach_sockets();
         match self.datapath.replace_other_layouts() {
             Ok(true) => {
-                tracing::warn!("replaced an agent with another map layout; its flows are lost")
+                tracing::warn!("replaced an agent with another map layout; its flows are lost");
             }
             Ok(false) => {}
             Err(error) => self.note(Err(error)),
@@ -203,8 +211,6 @@ impl State {
     }
 
     fn settle_services(&mut self) {
-        let can_tell_pods = !self.args.cluster_cidr.is_empty();
-        let view = NodeView::new(&self.snapshot.node, self.args.snat.into(), can_tell_pods);
         let none = BTreeMap::new();
         for name in std::mem::take(&mut self.dirty) {
             let slices = self.snapshot.slices.get(&name).unwrap_or(&none);
@@ -212,25 +218,59 @@ impl State {
                 .snapshot
                 .services
                 .get(&name)
-                .map(|service| compile::plan(service, slices, &view));
+                .map(|service| compile::plan(service, slices, &self.view));
             let edits = self.planner.update(&name, plan.as_ref());
             self.apply(&edits);
         }
     }
 
+    /// Looks at the node anew; if it is another one to the rules, all Services are planned again.
+    fn renew_view(&mut self) {
+        let view = self.view();
+        if view != self.view {
+            self.view = view;
+            self.dirty.extend(self.snapshot.services.keys().cloned());
+        }
+    }
+
+    fn view(&self) -> NodeView {
+        let can_tell_pods = !self.args.cluster_cidr.is_empty();
+        let serving: BTreeSet<Family> =
+            self.node_port_addrs().iter().map(|addr| Family::of(*addr)).collect();
+        let unserved = |family: &Family| !serving.contains(family);
+        NodeView {
+            primary: self.primary(),
+            without_node_ports: Family::ALL.into_iter().filter(unserved).collect(),
+            masquerade_all: self.args.masquerade_all,
+            ..NodeView::new(&self.snapshot.node, self.args.snat.into(), can_tell_pods)
+        }
+    }
+
+    /// The addresses that stand for the node itself: those of its best link.
+    fn primary(&self) -> Vec<IpAddr> {
+        let links = self.links.as_deref().unwrap_or_default();
+        let node = role::entries(links, &self.settings).remove(&0);
+        let addrs = node.map(|node| [node.masquerade_v4, node.masquerade_v6]);
+        let known = |addr: &Addr| *addr != Addr::ANY;
+        addrs.into_iter().flatten().filter(known).map(Addr::to_ip).collect()
+    }
+
+    fn node_port_addrs(&self) -> BTreeSet<Addr> {
+        let links = self.links.iter().flatten();
+        let addrs = links.flat_map(|link| link.addrs.iter().map(|(ip, _)| *ip));
+        self.node_ports.addrs(addrs, &self.primary())
+    }
+
     /// Tells the programs what the node is.
     fn settle_node(&mut self) {
         let links = self.links.as_deref().unwrap_or_default();
-        let addrs = links.iter().flat_map(|link| link.addrs.iter().map(|(ip, _)| *ip));
-        let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let addrs: BTreeSet<IpAddr> = addrs.chain([localhost]).collect();
         let mut entries = role::entries(links, &self.settings);
         for (index, Attached { tc, xdp, .. }) in &self.attached {
             entries.entry(*index).and_modify(|entry| (entry.tc, entry.xdp) = (*tc, *xdp));
         }
         let edits = self.planner.update_node(&NodeTables {
-            addrs: node::node_port_addrs(addrs.into_iter(), &self.args.nodeport_addresses),
-            cidrs: self.args.cluster_cidr.iter().map(cidr).collect(),
+            addrs: self.node_port_addrs(),
+            cidrs: self.args.cluster_cidr.iter().map(|net| cidr(*net)).collect(),
             links: entries,
             answer_ping: self.args.answer_ping,
         });
@@ -360,7 +400,7 @@ fn link_status((index, attached): (&u32, &Attached)) -> LinkStatus {
 
 fn adopted(datapath: &mut Datapath) -> Result<Planner> {
     let Capacities { services, backends, slots, frontends, .. } = Capacities::default();
-    let limits = ids::Limits { services, backends, slots, frontends };
+    let limits = ids::Limits { services, backends, slots, frontends, ..ids::Limits::default() };
     Ok(Planner::adopt(datapath.tables()?, limits))
 }
 
@@ -398,10 +438,9 @@ fn exists(link: &str) -> bool {
 }
 
 /// A range as `CLUSTER_CIDRS` has it.
-fn cidr(net: &IpNet) -> ([u8; 16], u32) {
-    let net = net.trunc();
-    let mapped = if net.addr().is_ipv4() { 96 } else { 0 };
-    (Addr::from(net.addr()).0, u32::from(net.prefix_len()) + mapped)
+fn cidr(net: IpNet) -> ([u8; 16], u32) {
+    let Prefix { len, addr } = net.into();
+    (addr, len)
 }
 
 fn set<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) {
