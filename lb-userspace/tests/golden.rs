@@ -13,15 +13,17 @@
 
 use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
 use lb_common::algo::maglev;
+use lb_common::layout::address::AddressValue;
 use lb_common::layout::backend::BackendValue;
-use lb_common::layout::capacity;
 use lb_common::layout::frontend::{Choice, FrontendKey, FrontendValue};
 use lb_common::layout::service::{ServiceValue, text};
+use lb_common::layout::source_range::SourceRangeKey;
 use lb_common::wire::Addr;
 use lb_userspace::compile::node::SnatMode;
 use lb_userspace::compile::{self, NodeView};
 use lb_userspace::model::{ObjectName, Problem, Snapshot};
 use lb_userspace::reconcile::ids::Limits;
+use lb_userspace::reconcile::planner::NodeTables;
 use lb_userspace::reconcile::{Edit, Planner, Tables};
 use lb_userspace::source::Settings;
 use lb_userspace::source::controllers::{self, Found, Memory, Objects};
@@ -29,15 +31,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-
-const LIMITS: Limits = Limits {
-    services: capacity::SERVICES,
-    backends: capacity::BACKENDS,
-    slots: capacity::SLOTS,
-    frontends: capacity::FRONTENDS,
-};
 
 /// The objects of a case and what its source says about them.
 struct Case {
@@ -91,7 +86,8 @@ fn shelve(object: &Value, objects: &mut Objects) {
 }
 
 fn found<T: DeserializeOwned>(subject: String, object: &Value) -> Found<T> {
-    Found { subject, object: serde_json::from_value(object.clone()).unwrap() }
+    let object = serde_json::from_value(object.clone()).unwrap();
+    Found { subject, object, lost: Vec::new() }
 }
 
 impl Case {
@@ -101,7 +97,10 @@ impl Case {
         planner: &mut Planner,
         names: impl IntoIterator<Item = &'a ObjectName>,
     ) -> Vec<Edit> {
-        let view = NodeView::new(&self.snapshot.node, SnatMode::Always, true);
+        let view = NodeView {
+            primary: node().addrs.iter().map(|addr| addr.to_ip()).collect(),
+            ..NodeView::new(&self.snapshot.node, SnatMode::Always, true)
+        };
         let none = BTreeMap::new();
         let mut edits = Vec::new();
         for name in names {
@@ -123,8 +122,21 @@ impl Case {
     }
 }
 
+/// A planner that knows the node and nothing else.
 fn empty() -> Planner {
-    Planner::adopt(Tables::default(), LIMITS)
+    let mut planner = Planner::adopt(Tables::default(), Limits::default());
+    planner.update_node(&node());
+    planner
+}
+
+/// The node's addresses, all of them primary ones, and that ping is answered.
+fn node() -> NodeTables {
+    let addrs = ["192.0.2.200", "2001:db8::200"].map(|addr| addr.parse::<IpAddr>().unwrap());
+    NodeTables {
+        addrs: addrs.into_iter().map(Addr::from).collect(),
+        answer_ping: true,
+        ..NodeTables::default()
+    }
 }
 
 #[test]
@@ -171,8 +183,9 @@ fn the_same_objects_again_change_nothing() {
 fn another_agent_takes_over_without_a_change() {
     for case in cases() {
         let planner = case.planned();
-        let mut next = Planner::adopt(planner.actual().clone(), LIMITS);
-        let mut edits = case.plan(&mut next, case.names());
+        let mut next = Planner::adopt(planner.actual().clone(), Limits::default());
+        let mut edits = next.update_node(&node());
+        edits.extend(case.plan(&mut next, case.names()));
         edits.extend(next.forget_unplanned());
         assert_eq!(edits, [], "{}", case.path.display());
     }
@@ -185,8 +198,9 @@ fn without_objects_nothing_is_left_but_generations() {
         for name in case.names() {
             planner.update(name, None);
         }
-        let Tables { services, backends, slots, frontends, .. } = planner.actual();
-        assert!(services.is_empty() && slots.is_empty() && frontends.is_empty());
+        let mut tables = planner.actual().clone();
+        let backends = std::mem::take(&mut tables.backends);
+        assert_eq!(&tables, empty().actual());
         assert!(backends.values().all(|cell| (cell.service, cell.generation) == (0, 2)));
         assert!(planner.problems().is_empty());
     }
@@ -194,11 +208,23 @@ fn without_objects_nothing_is_left_but_generations() {
 
 /// The tables for people.
 fn dump(tables: &Tables, problems: impl Iterator<Item = Problem>) -> String {
-    let mut out = String::from("=== services\n");
+    let mut out = String::from("=== addresses\n");
+    for (addr, bits) in &tables.addresses {
+        writeln!(out, "{addr}{}", address(*bits)).unwrap();
+    }
+    out.push_str("=== services\n");
     for (id, value) in &tables.services {
         writeln!(out, "{id}: {}", service(value)).unwrap();
     }
-    write!(out, "=== frontends\n{}=== backends\n", frontends(tables)).unwrap();
+    write!(out, "=== frontends\n{}=== source ranges\n", frontends(tables)).unwrap();
+    for SourceRangeKey { prefix_len, service, addr } in tables.source_ranges.keys() {
+        writeln!(out, "service {service}: {}/{}", Addr(*addr), prefix_len - 32).unwrap();
+    }
+    out.push_str("=== siblings\n");
+    for (key, id) in &tables.siblings {
+        writeln!(out, "service {} at {}: {id}", key.service, key.addr).unwrap();
+    }
+    out.push_str("=== backends\n");
     for (id, cell) in &tables.backends {
         writeln!(out, "{id}: {}", backend(cell)).unwrap();
     }
@@ -212,6 +238,17 @@ fn dump(tables: &Tables, problems: impl Iterator<Item = Problem>) -> String {
         writeln!(out, "{problem}").unwrap();
     }
     out
+}
+
+fn address(bits: u32) -> String {
+    let words = [
+        (bits & AddressValue::NODE_PORTS, " node-ports"),
+        (bits & AddressValue::FRONTEND, " frontend"),
+        (bits & AddressValue::CLUSTER_IP, " cluster-ip"),
+        (bits & AddressValue::ANSWERS_PING, " answers-ping"),
+        (bits & AddressValue::BACKEND, " backend"),
+    ];
+    set(&words)
 }
 
 fn service(value: &ServiceValue) -> String {
@@ -243,7 +280,12 @@ fn frontends(tables: &Tables) -> String {
             0 => String::new(),
             _ => format!(" affinity {} s", value.affinity_timeout_s),
         };
-        writeln!(out, "{} {}{affinity}", place(key), kind[usize::from(value.kind)]).unwrap();
+        let words = [
+            (value.flags & FrontendValue::GUARDED, " guarded"),
+            (value.flags & FrontendValue::SHARED_AFFINITY, " over all ports"),
+        ];
+        let kind = kind[usize::from(value.kind)];
+        writeln!(out, "{} {kind}{affinity}{}", place(key), set(&words)).unwrap();
         for (side, choice) in [("inside", value.inside), ("outside", value.outside)] {
             writeln!(out, "  {side}: {}", led(tables, value, choice)).unwrap();
         }
@@ -259,7 +301,11 @@ fn place(key: &FrontendKey) -> String {
 }
 
 fn led(tables: &Tables, frontend: &FrontendValue, choice: Choice) -> String {
-    let words = [(choice.flags & Choice::LOCAL, " local"), (choice.flags & Choice::SNAT, " snat")];
+    let words = [
+        (choice.flags & Choice::LOCAL, " local"),
+        (choice.flags & Choice::SNAT, " snat"),
+        (choice.flags & Choice::KEEP, " keep"),
+    ];
     if choice.len == 0 {
         let drop = choice.flags & Choice::DROP != 0;
         return format!("{}{}", if drop { "drop" } else { "refuse" }, set(&words));

@@ -14,10 +14,11 @@
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
-use lb_common::layout::capacity;
+use lb_common::layout::address::AddressValue;
 use lb_common::layout::frontend::{Choice, FrontendKey, FrontendValue};
+use lb_common::layout::source_range::SourceRangeKey;
 use lb_common::wire::{Addr, IpProto, Port};
-use lb_userspace::compile::node::{SnatMode, node_port_addrs};
+use lb_userspace::compile::node::{NodePortAddresses, NodePorts, SnatMode};
 use lb_userspace::compile::{self, NodeView};
 use lb_userspace::model::{Node, ObjectName, Snapshot};
 use lb_userspace::reconcile::ids::Limits;
@@ -27,56 +28,12 @@ use lb_userspace::source::{Report, convert};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-
-/// Source ranges are not built yet.
-const RANGES: &str = "loadBalancerSourceRanges are not kept, which is reported as a problem";
-/// The API server refuses it, and so does the source.
-const LOOPBACK: &str = "a loopback address is no external address";
-/// The API server refuses it; who writes it into a manifest does not mean to be reached.
-const BY_TYPE: &str = "a node port of a Service of type ClusterIP is not served";
 
 /// Packets that are judged otherwise than by kube-proxy: scenario, packet, why. The list is exact:
 /// a packet that is judged alike must leave it.
-const DIFFERENT: &[(&str, &str, &str)] = &[
-    (
-        "ipvs-testexternalips",
-        "external to ExternalIP ns1/svc1:p80 (TCP 203.0.113.2 to 127.0.0.1:80)",
-        LOOPBACK,
-    ),
-    (
-        "ipvs-testexternalips",
-        "node to ExternalIP ns1/svc1:p80 (TCP 192.168.0.2 to 127.0.0.1:80)",
-        LOOPBACK,
-    ),
-    (
-        "ipvs-testexternalips",
-        "pod to ExternalIP ns1/svc1:p80 (TCP 10.0.0.2 to 127.0.0.1:80)",
-        LOOPBACK,
-    ),
-    ("mix-source-ranges-node-ip-only-alt", "LB IP as source", RANGES),
-    (
-        "mix-source-ranges-node-ip-only-alt",
-        "external outside the source ranges to LB IP ns1/svc1:p80",
-        RANGES,
-    ),
-    ("mix-source-ranges-node-ip-only-alt", "external to LB IP ns1/svc1:p80", RANGES),
-    ("mix-source-ranges-node-ip-only-alt", "node to LB IP ns1/svc1:p80", RANGES),
-    ("mix-source-ranges-node-ip-only-alt", "pod to LB IP ns1/svc1:p80", RANGES),
-    ("svcmap-serviceupdate", "external to NodePort somewhere/some-service:something", BY_TYPE),
-    ("svcmap-serviceupdate", "external to NodePort somewhere/some-service:somethingelse", BY_TYPE),
-    (
-        "svcmap-serviceupdate",
-        "then 3: external to NodePort somewhere/some-service:something",
-        BY_TYPE,
-    ),
-    (
-        "svcmap-serviceupdate",
-        "then 3: external to NodePort somewhere/some-service:somethingelse",
-        BY_TYPE,
-    ),
-];
+const DIFFERENT: &[(&str, &str, &str)] = &[];
 
 /// Scenarios that are not about first packets, and where their promise is kept instead.
 const OTHER_KINDS: &[(&str, &str)] = &[
@@ -85,13 +42,6 @@ const OTHER_KINDS: &[(&str, &str)] = &[
     ("health-server-one-service", "http: there is no health check server yet"),
     ("words-service-objects-skipped", "words: facts without packets, see the tests of compile"),
 ];
-
-const LIMITS: Limits = Limits {
-    services: capacity::SERVICES,
-    backends: capacity::BACKENDS,
-    slots: capacity::SLOTS,
-    frontends: capacity::FRONTENDS,
-};
 
 #[derive(Deserialize)]
 struct Scenario {
@@ -111,6 +61,8 @@ struct Scenario {
 struct View {
     name: String,
     ips: Vec<IpAddr>,
+    #[serde(rename = "primaryIPs")]
+    primary_ips: Vec<IpAddr>,
     #[serde(rename = "clusterCIDRs")]
     cluster_cidrs: Vec<IpNet>,
     zone: Option<String>,
@@ -233,6 +185,7 @@ fn judge(scenario: &Scenario) -> Vec<(String, String)> {
 /// A node with an agent.
 struct World<'a> {
     node: &'a View,
+    own: NodeTables,
     view: NodeView,
     snapshot: Snapshot,
     planner: Planner,
@@ -244,15 +197,19 @@ impl<'a> World<'a> {
         let labels = zone.into_iter().collect();
         let object = Node { name: node.name.clone(), labels, pod_cidrs: Vec::new() };
         let view = NodeView::new(&object, SnatMode::Always, node.tells_pods());
-        let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let addrs = node.ips.iter().copied().chain(node.localhost_node_ports.then_some(localhost));
-        let mut planner = Planner::adopt(Tables::default(), LIMITS);
-        planner.update_node(&NodeTables {
-            addrs: node_port_addrs(addrs, &node.node_port_addresses),
+        let within = NodePortAddresses::Ranges(node.node_port_addresses.clone());
+        let node_ports = NodePorts { within, localhost: node.localhost_node_ports };
+        let own = NodeTables {
+            addrs: node_ports.addrs(node.ips.iter().copied(), &node.primary_ips),
             ..NodeTables::default()
-        });
-        let view = NodeView { masquerade_all: node.masquerade_all, ..view };
-        Self { node, view, snapshot: Snapshot::default(), planner }
+        };
+        let view = NodeView {
+            primary: node.primary_ips.clone(),
+            masquerade_all: node.masquerade_all,
+            ..view
+        };
+        let planner = Planner::adopt(Tables::default(), Limits::default());
+        Self { node, own, view, snapshot: Snapshot::default(), planner }
     }
 
     /// Takes in what a watch delivers; gives the Service that it is about.
@@ -290,7 +247,8 @@ impl<'a> World<'a> {
 
     /// The agent ends and another one starts over the tables that it left.
     fn restart(&mut self) {
-        self.planner = Planner::adopt(self.planner.actual().clone(), LIMITS);
+        self.planner = Planner::adopt(self.planner.actual().clone(), Limits::default());
+        self.planner.update_node(&self.own);
         let services: Vec<ObjectName> = self.snapshot.services.keys().cloned().collect();
         for service in &services {
             self.plan(service);
@@ -310,10 +268,13 @@ impl<'a> World<'a> {
         wrong
     }
 
-    /// What the packet programs do: look up, choose a side, choose a backend.
+    /// What the packet programs do: look up, ask the guard, choose a side, choose a backend.
     fn verdict(&self, packet: &Packet) -> Verdict {
         let tables = self.planner.actual();
         let Some(frontend) = frontend(tables, packet) else { return Verdict::Pass };
+        if frontend.flags & FrontendValue::GUARDED != 0 && !is_let_in(tables, &frontend, packet) {
+            return Verdict::Drop;
+        }
         let choice = if self.node.is_inside(packet) { frontend.inside } else { frontend.outside };
         if choice.len == 0 {
             let drop = choice.flags & Choice::DROP != 0;
@@ -332,6 +293,16 @@ impl<'a> World<'a> {
     }
 }
 
+/// Whether a range of a guarded frontend holds the client.
+fn is_let_in(tables: &Tables, frontend: &FrontendValue, packet: &Packet) -> bool {
+    let client = u128::from_be_bytes(Addr::from(packet.src).0);
+    let holds = |key: &SourceRangeKey| {
+        let differing = client ^ u128::from_be_bytes(key.addr);
+        key.service == frontend.service && differing.leading_zeros() >= key.prefix_len - 32
+    };
+    tables.source_ranges.keys().any(holds)
+}
+
 fn frontend(tables: &Tables, packet: &Packet) -> Option<FrontendValue> {
     let proto = match packet.proto.as_str() {
         "TCP" => IpProto::TCP,
@@ -346,7 +317,7 @@ fn frontend(tables: &Tables, packet: &Packet) -> Option<FrontendValue> {
         tables
             .addresses
             .get(&addr)
-            .filter(|bits| **bits & 1 != 0)
+            .filter(|bits| **bits & AddressValue::NODE_PORTS != 0)
             .and_then(|_| tables.frontends.get(&key))
     };
     own.or_else(node_port).copied()

@@ -54,7 +54,7 @@ fn an_update_that_was_cut_off_anywhere_is_finished() {
         agent.kernel.apply(&edits[..written]);
         agent.slices.clone_from(&done.slices);
         agent.restart();
-        assert_eq!(agent.kernel.meaning(), done.kernel.meaning());
+        assert_eq!(agent.kernel.meanings(), done.kernel.meanings());
         let cells = |agent: &Agent| agent.kernel.living().len();
         assert_eq!(cells(&agent), cells(&done), "after {written} edits");
         assert_eq!(agent.restart(), []);
