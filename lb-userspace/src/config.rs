@@ -211,3 +211,63 @@ impl RunArgs {
         set.build()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        run: RunArgs,
+    }
+
+    /// What the arguments mean, or what is wrong with them.
+    fn node_ports(arguments: &[&str]) -> Result<NodePorts, String> {
+        let given = ["lb-agent", "--manifests", "x"].iter().chain(arguments);
+        let cli = Cli::try_parse_from(given).map_err(|error| error.to_string())?;
+        cli.run.check().map_err(|error| error.to_string())?;
+        cli.run.node_ports().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn node_ports_are_served_at_all_addresses_and_localhost_unless_said_otherwise() {
+        let ranges = |ranges: &[&str]| {
+            NodePortAddresses::Ranges(ranges.iter().map(|range| range.parse().unwrap()).collect())
+        };
+        let cases = [
+            (&[][..], ranges(&[]), true),
+            (&["--localhost-nodeports", "false"], ranges(&[]), false),
+            (&["--localhost-nodeports=true"], ranges(&[]), true),
+            (
+                &["--nodeport-addresses", "192.0.2.0/24,2001:db8::/64"],
+                ranges(&["192.0.2.0/24", "2001:db8::/64"]),
+                true,
+            ),
+            (&["--nodeport-addresses", "primary"], NodePortAddresses::Primary, true),
+        ];
+        for (arguments, within, localhost) in cases {
+            assert_eq!(node_ports(arguments), Ok(NodePorts { within, localhost }), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn arguments_that_make_no_sense_are_refused_with_a_reason() {
+        let cases = [
+            (&["--nodeport-addresses", "primary,192.0.2.0/24"][..], "primary stands alone"),
+            (&["--nodeport-addresses", "primary,primary"], "primary stands alone"),
+            (
+                &["--nodeport-addresses", "Primary"],
+                "expected a range such as 192.0.2.0/24, or primary",
+            ),
+            (&["--localhost-nodeports", "maybe"], "invalid value 'maybe'"),
+            (&["--masquerade-all"], "--masquerade-all needs --snat always"),
+        ];
+        for (arguments, expect) in cases {
+            let said = node_ports(arguments).unwrap_err();
+            assert!(said.contains(expect), "{said}");
+        }
+        assert!(node_ports(&["--masquerade-all", "--snat", "always"]).is_ok());
+    }
+}

@@ -19,7 +19,10 @@ use lb_common::layout::frontend::{Choice, FrontendKey, FrontendValue};
 use lb_common::layout::service::{ServiceValue, text};
 use lb_common::layout::source_range::SourceRangeKey;
 use lb_common::wire::Addr;
+use lb_userspace::compile::endpoint::Outcome;
+use lb_userspace::compile::explain::PortExplanation;
 use lb_userspace::compile::node::SnatMode;
+use lb_userspace::compile::reason::{HintUse, Standing, Usage};
 use lb_userspace::compile::{self, NodeView};
 use lb_userspace::model::{ObjectName, Problem, Snapshot};
 use lb_userspace::reconcile::ids::Limits;
@@ -97,10 +100,7 @@ impl Case {
         planner: &mut Planner,
         names: impl IntoIterator<Item = &'a ObjectName>,
     ) -> Vec<Edit> {
-        let view = NodeView {
-            primary: node().addrs.iter().map(|addr| addr.to_ip()).collect(),
-            ..NodeView::new(&self.snapshot.node, SnatMode::Always, true)
-        };
+        let view = self.view();
         let none = BTreeMap::new();
         let mut edits = Vec::new();
         for name in names {
@@ -109,6 +109,33 @@ impl Case {
             edits.extend(planner.update(name, Some(&compile::plan(service, slices, &view))));
         }
         edits
+    }
+
+    /// Why addresses do not lead to their Services, and endpoints are not used.
+    fn reasons(&self, planner: &Planner) -> String {
+        let none = BTreeMap::new();
+        let mut out = String::new();
+        for (name, service) in &self.snapshot.services {
+            let slices = self.snapshot.slices.get(name).unwrap_or(&none);
+            let mut explanation = compile::explanation(service, slices, &self.view());
+            planner.complete(&mut explanation);
+            for port in &explanation.ports {
+                let lines = port_reasons(port).into_iter();
+                lines.for_each(|line| writeln!(out, "{}: {line}", port.id).unwrap());
+            }
+            for one in &explanation.unusable {
+                let (object, field, why) = (&one.object, &one.field, one.why.sentence());
+                writeln!(out, "{object}: {field} {:?}: {why}", one.text).unwrap();
+            }
+        }
+        out
+    }
+
+    fn view(&self) -> NodeView {
+        NodeView {
+            primary: node().addrs.iter().map(|addr| addr.to_ip()).collect(),
+            ..NodeView::new(&self.snapshot.node, SnatMode::Always, true)
+        }
     }
 
     fn names(&self) -> Vec<&ObjectName> {
@@ -144,7 +171,7 @@ fn the_tables_of_every_case_are_as_written() {
     for case in cases() {
         let planner = case.planned();
         let problems = case.problems.iter().cloned().chain(planner.problems());
-        let now = dump(planner.actual(), problems);
+        let now = dump(planner.actual(), &case.reasons(&planner), problems);
         let file = case.path.with_extension("txt");
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::write(&file, &now).unwrap();
@@ -207,7 +234,7 @@ fn without_objects_nothing_is_left_but_generations() {
 }
 
 /// The tables for people.
-fn dump(tables: &Tables, problems: impl Iterator<Item = Problem>) -> String {
+fn dump(tables: &Tables, reasons: &str, problems: impl Iterator<Item = Problem>) -> String {
     let mut out = String::from("=== addresses\n");
     for (addr, bits) in &tables.addresses {
         writeln!(out, "{addr}{}", address(*bits)).unwrap();
@@ -233,11 +260,34 @@ fn dump(tables: &Tables, problems: impl Iterator<Item = Problem>) -> String {
         let cells = if ids.len() == maglev::TABLE_LEN { shares(ids) } else { format!("{ids:?}") };
         writeln!(out, "{base}: {cells}").unwrap();
     }
-    out.push_str("=== problems\n");
+    write!(out, "=== reasons\n{reasons}=== problems\n").unwrap();
     for problem in problems {
         writeln!(out, "{problem}").unwrap();
     }
     out
+}
+
+/// What of a port does not simply work.
+fn port_reasons(port: &PortExplanation) -> Vec<String> {
+    let mut lines = Vec::new();
+    for one in port.frontends.iter().filter(|one| one.standing != Standing::Programmed) {
+        let place = one.address.map_or("the node's addresses".to_owned(), |ip| ip.to_string());
+        lines.push(format!("{} at {place}: {}", one.field, one.standing.sentence()));
+    }
+    for one in &port.endpoints {
+        let used = |usage: &Usage| *usage == Usage::Used;
+        match &one.outcome {
+            Outcome::Joined { cluster, local, .. } if used(cluster) || used(local) => continue,
+            Outcome::Joined { .. } | Outcome::NotJoined(_) => {}
+        }
+        let why = one.outcome.sentence();
+        lines.push(format!("{} of slice {}: {why}", one.address, one.slice));
+    }
+    let hints = [("node", port.node_hints), ("zone", port.zone_hints)];
+    let told = [HintUse::Absent, HintUse::NotAsked, HintUse::NobodyReady];
+    let hints = hints.iter().filter(|(_, hints)| !told.contains(hints));
+    lines.extend(hints.map(|(kind, hints)| format!("{kind} hints: {}", hints.sentence())));
+    lines
 }
 
 fn address(bits: u32) -> String {

@@ -102,6 +102,21 @@ pub enum Outcome {
     NotJoined(Unjoined),
 }
 
+impl Outcome {
+    /// The reason for people: one if both sets have the same, else one for each.
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Joined { cluster, local, .. } if cluster == local => {
+                cluster.sentence().to_owned()
+            }
+            Self::Joined { cluster, local, .. } => {
+                format!("cluster: {}; local: {}", cluster.sentence(), local.sentence())
+            }
+            Self::NotJoined(why) => why.sentence(),
+        }
+    }
+}
+
 /// One endpoint as the slices tell it.
 struct Entry<'a> {
     slice: &'a EndpointSlice,
@@ -158,12 +173,12 @@ fn collect<'a>(
     for slice in slices {
         let own = |other: &&EndpointPort| is_same(other, port);
         let ports = slice.ports.iter().filter(own).map(|own| Port::new(own.port));
-        let has_port = ports.clone().next().is_some();
+        let mismatch = ports.clone().next().is_none().then(|| mismatch(port, slice));
         for endpoint in &slice.endpoints {
             if Family::of(endpoint.address.into()) != family {
                 reject(slice, endpoint, Unjoined::OtherFamily);
-            } else if !has_port {
-                reject(slice, endpoint, mismatch(port, slice));
+            } else if let Some(mismatch) = &mismatch {
+                reject(slice, endpoint, mismatch.clone());
             } else {
                 for port in ports.clone() {
                     let key = BackendKey { addr: endpoint.address.into(), port };

@@ -2,7 +2,7 @@
 
 use super::{by_name, node, port, service, slice, target};
 use crate::compile::endpoint::Outcome;
-use crate::compile::explain::{Explanation, explanation};
+use crate::compile::explain::{EndpointExplanation, Explanation, explanation};
 use crate::compile::{Family, NodeView, plan};
 use crate::model::{
     EndpointSlice, Obstacle, Protocol, Service, ServiceType, TrafficPolicy, Unusable,
@@ -77,14 +77,16 @@ fn endpoints(service: &Service, slices: Vec<EndpointSlice>) -> Vec<String> {
     let explanation = explanation(service, &by_name(slices), &node());
     let port = &explanation.ports[0];
     assert_eq!((port.name.as_str(), port.family), ("http", Family::V4));
-    let line = |outcome: &Outcome| match outcome {
-        Outcome::Joined { port, cluster, local } => {
-            format!("{port}, cluster: {}, local: {}", cluster.sentence(), local.sentence())
-        }
-        Outcome::NotJoined(why) => why.sentence(),
-    };
     let lines = port.endpoints.iter();
-    lines.map(|one| format!("{} {}: {}", one.slice, one.address, line(&one.outcome))).collect()
+    let at = |outcome: &Outcome| match outcome {
+        Outcome::Joined { port, .. } => format!(":{port}"),
+        Outcome::NotJoined(_) => String::new(),
+    };
+    let line = |one: &EndpointExplanation| {
+        let EndpointExplanation { slice, address, outcome, .. } = one;
+        format!("{slice} {address}{}: {}", at(outcome), outcome.sentence())
+    };
+    lines.map(line).collect()
 }
 
 /// Both sets are asked for.
@@ -102,13 +104,11 @@ fn every_endpoint_says_whether_it_is_used_for_each_set() {
         "10.0.0.5 here gone",
     ];
     let expect = [
-        "a 10.0.0.1: 8080, cluster: used, local: used",
-        "a 10.0.0.2: 8080, cluster: used, local: runs on another node",
-        "a 10.0.0.3: 8080, cluster: is not ready, local: is not ready",
-        "a 10.0.0.4: 8080, cluster: terminates, and there are ready ones, local: terminates, and \
-         there are ready ones",
-        "a 10.0.0.5: 8080, cluster: terminates and does not serve any more, local: terminates and \
-         does not serve any more",
+        "a 10.0.0.1:8080: used",
+        "a 10.0.0.2:8080: cluster: used; local: runs on another node",
+        "a 10.0.0.3:8080: is not ready",
+        "a 10.0.0.4:8080: terminates, and there are ready ones",
+        "a 10.0.0.5:8080: terminates and does not serve any more",
     ];
     assert_eq!(endpoints(&both(), vec![slice("a", &words)]), expect);
 }
@@ -116,8 +116,8 @@ fn every_endpoint_says_whether_it_is_used_for_each_set() {
 #[test]
 fn the_fallback_is_explained_for_each_set_apart() {
     let expect = [
-        "a 10.0.0.1: 8080, cluster: terminates, and there are ready ones, local: used",
-        "a 10.0.0.2: 8080, cluster: used, local: runs on another node",
+        "a 10.0.0.1:8080: cluster: terminates, and there are ready ones; local: used",
+        "a 10.0.0.2:8080: cluster: used; local: runs on another node",
     ];
     let words = ["10.0.0.1 here terminating", "10.0.0.2"];
     assert_eq!(endpoints(&both(), vec![slice("a", &words)]), expect);
@@ -126,8 +126,8 @@ fn the_fallback_is_explained_for_each_set_apart() {
 #[test]
 fn who_is_meant_for_elsewhere_says_so() {
     let expect = [
-        "a 10.0.0.1: 8080, cluster: used, local: no traffic policy asks for it",
-        "a 10.0.0.2: 8080, cluster: is meant for another node or zone by its topology hints, \
+        "a 10.0.0.1:8080: cluster: used; local: no traffic policy asks for it",
+        "a 10.0.0.2:8080: cluster: is meant for another node or zone by its topology hints; \
          local: no traffic policy asks for it",
     ];
     let slices = vec![slice("a", &["10.0.0.1 zone=a", "10.0.0.2 zone=b"])];
@@ -153,11 +153,11 @@ fn an_entry_that_is_no_endpoint_of_the_port_says_why() {
     ];
     let expect = [
         "a 10.0.0.1: it is listed twice, and what slice e says counts",
-        "a 10.0.0.4: 8080, cluster: used, local: no traffic policy asks for it",
+        "a 10.0.0.4:8080: cluster: used; local: no traffic policy asks for it",
         "b 10.0.0.2: its slice has no port of this name",
         "c 10.0.0.3: the port of this name has another protocol",
         "d fd00::1: its address is of the other family",
-        "e 10.0.0.1: 8080, cluster: used, local: no traffic policy asks for it",
+        "e 10.0.0.1:8080: cluster: used; local: no traffic policy asks for it",
     ];
     assert_eq!(endpoints(&service(), slices), expect);
 }

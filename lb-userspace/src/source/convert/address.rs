@@ -151,7 +151,9 @@ fn load_balancer_ip(
         report.leave_out(path, host, Obstacle::HostNameOnly);
         return None;
     };
-    match ingress.ip_mode.as_deref().unwrap_or("VIP") {
+    let mode_path = format!("{path}.ipMode");
+    let unreadable = report.lost(&mode_path).map(|_| "");
+    match unreadable.or(ingress.ip_mode.as_deref()).unwrap_or("VIP") {
         "VIP" => field::address(text, &format!("{path}.ip"), report),
         "Proxy" => {
             report.leave_out(path, text, Obstacle::ProxyMode);
@@ -160,7 +162,7 @@ fn load_balancer_ip(
         other => {
             let message =
                 format!("{} is not VIP or Proxy; the address is not served", quoted(other));
-            report.refuse(&format!("{path}.ipMode"), text, message);
+            report.refuse(&mode_path, text, message);
             None
         }
     }
