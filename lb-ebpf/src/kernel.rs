@@ -55,8 +55,14 @@ pub(crate) struct Leaving<'a> {
     pub(crate) dst: &'a Addr,
     pub(crate) v6: bool,
     pub(crate) in_link: u32,
-    /// Bytes from the IP header on, to be held against the route's MTU; 0: not asked.
+    /// Bytes from the IP header on, to be held against the route's MTU.
     pub(crate) len: u32,
+}
+
+impl Leaving<'_> {
+    /// The length of whatever fits. It is not 0, for which the kernel would hold a socket buffer
+    /// against the MTU of the link.
+    pub(crate) const FITS: u32 = 1;
 }
 
 /// IPv6 addresses are copied by words of 8 bytes, which the stack takes aligned only.

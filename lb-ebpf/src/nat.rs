@@ -117,7 +117,8 @@ fn set_source<P: Packet>(
 #[inline(never)]
 fn replace_source<P: Packet>(packet: &P, seen: &Seen, draft: &mut Draft) -> bool {
     let (v6, in_link) = (seen.v6(), packet.link());
-    let to_backend = Leaving { src: &seen.key.src, dst: &draft.forward.dst, v6, in_link, len: 0 };
+    let len = Leaving::FITS;
+    let to_backend = Leaving { src: &seen.key.src, dst: &draft.forward.dst, v6, in_link, len };
     let Some(route) = kernel::route(packet.context(), &to_backend) else { return false };
     draft.forward.link = route.link;
     draft.forward.flags = FlowValue::SNAT;
@@ -130,8 +131,7 @@ fn replace_source<P: Packet>(packet: &P, seen: &Seen, draft: &mut Draft) -> bool
     let tagged = seen.l3() != Eth::LEN || packet.is_tagged();
     draft.reply_link = in_link;
     if draft.client_on_this_node != 0 || tagged {
-        let to_client =
-            Leaving { src: &draft.forward.dst, dst: &seen.key.src, v6, in_link, len: 0 };
+        let to_client = Leaving { src: &draft.forward.dst, dst: &seen.key.src, v6, in_link, len };
         draft.reply_link =
             kernel::route(packet.context(), &to_client).map_or(0, |route| route.link);
     }
