@@ -56,6 +56,12 @@ impl Seen {
         usize::from(self.l4 & 0x1ff)
     }
 
+    /// Bytes of the packet from the IP header on.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> u32 {
+        (self.l4() - self.l3()) as u32 + self.l4_len
+    }
+
     /// Sets both.
     #[inline(always)]
     pub(crate) fn set_offsets(&mut self, l3: usize, l4: usize) {
