@@ -15,6 +15,8 @@ pub mod compile;
 pub mod reconcile;
 /// Tables into the kernel, programs onto links.
 pub mod bpf;
+/// Packets and processes to ask the programs with.
+mod probe;
 /// What the operator asked.
 pub mod config;
 /// The one loop that joins the stages.
