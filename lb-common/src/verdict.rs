@@ -32,7 +32,8 @@ pub enum Reason {
     /// Too big for the link to the backend, and may not be fragmented: the client is told the
     /// size.
     TooBig = 12,
-    /// A fragment that cannot be held until the first of its datagram comes: dropped.
+    /// A fragment that cannot be held until the first of its datagram comes, or the first of an
+    /// SCTP packet whose port would change: dropped.
     FragmentLost = 13,
     /// More IPv6 extension headers than are walked: passed on untouched.
     Headers = 14,
@@ -116,9 +117,7 @@ impl Reason {
             Self::TooBig => {
                 "refused: too big for the link to the backend; the client is told the size"
             }
-            Self::FragmentLost => {
-                "dropped: a fragment whose first one did not come could not be held"
-            }
+            Self::FragmentLost => "dropped: a fragment that could neither be translated nor held",
             Self::Headers => "passed untouched: more IPv6 extension headers than are walked",
             Self::Echo => "answered: an echo request to a virtual address",
             Self::Stage => "dropped: a program that should go on with the packet is missing",

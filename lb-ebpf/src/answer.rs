@@ -12,7 +12,7 @@ use lb_common::algo::checksum;
 use lb_common::verdict::Reason;
 use lb_common::wire::icmp::Icmp;
 use lb_common::wire::ipv4::Ipv4;
-use lb_common::wire::ipv6::Ipv6;
+use lb_common::wire::ipv6::{Extension, Ipv6};
 use lb_common::wire::tcp::Tcp;
 use lb_common::wire::{Addr, IpProto};
 
@@ -171,15 +171,27 @@ fn error_v4<P: Packet>(packet: &mut P, seen: &Seen, error: &Error) -> Result<(),
 
 #[inline(never)]
 fn error_v6<P: Packet>(packet: &mut P, seen: &Seen, error: &Error) -> Result<(), Unanswered> {
-    const LEN: usize = Icmp::LEN + QUOTE_V6;
-    // Extension headers would have to be quoted too.
-    if seen.l4() != seen.l3() + Ipv6::LEN {
-        return Err(Unanswered);
+    /// A first fragment: whoever sends long datagrams has to learn the size too.
+    const FRAGMENT: usize = Ipv6::LEN + Extension::LEN;
+    // More extension headers would have to be quoted whole; such packets are dropped instead.
+    match seen.l4() - seen.l3() {
+        Ipv6::LEN => quote_v6::<P, QUOTE_V6>(packet, seen, error),
+        FRAGMENT => quote_v6::<P, { QUOTE_V6 + Extension::LEN }>(packet, seen, error),
+        _ => Err(Unanswered),
     }
-    let quote = Quote(*packet.header::<[u8; QUOTE_V6]>(seen.l3()).ok_or(Unanswered)?);
-    let l4 = start(packet, seen, &error.from, (IpProto::ICMPV6, LEN))?;
+}
+
+#[inline(always)]
+fn quote_v6<P: Packet, const N: usize>(
+    packet: &mut P,
+    seen: &Seen,
+    error: &Error,
+) -> Result<(), Unanswered> {
+    let len = Icmp::LEN + N;
+    let quote = Quote(*packet.header::<[u8; N]>(seen.l3()).ok_or(Unanswered)?);
+    let l4 = start(packet, seen, &error.from, (IpProto::ICMPV6, len))?;
     *packet.header_mut(l4 + Icmp::LEN).ok_or(Unanswered)? = quote.0;
-    let pseudo = pseudo_header(&error.from, &seen.key.src, IpProto::ICMPV6, LEN as u16);
+    let pseudo = pseudo_header(&error.from, &seen.key.src, IpProto::ICMPV6, len as u16);
     icmp(packet, l4, error, kernel::sum(&quote.0) + pseudo)
 }
 

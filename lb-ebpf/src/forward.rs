@@ -26,9 +26,16 @@ pub(crate) enum Verdict {
     Bounce,
 }
 
-/// Whether a packet of this flow leaves by our hand.
+/// Whether a packet of this half leaves by our hand.
 #[inline(always)]
 pub(crate) fn leaves_here(value: &FlowValue) -> bool {
+    const OWN_REPLY: u8 = FlowValue::OWN | FlowValue::REPLY;
+    value.flags & FlowValue::SNAT != 0 || value.flags & OWN_REPLY == FlowValue::OWN
+}
+
+/// Whether this node is a hop on its way: it forwards the packet by our hand, and did not make it.
+#[inline(always)]
+pub(crate) fn takes_hop(value: &FlowValue) -> bool {
     value.flags & FlowValue::SNAT != 0
 }
 
@@ -39,7 +46,7 @@ pub(crate) fn by_tc(packet: &mut TcFrame, seen: &Seen, value: &FlowValue) -> Res
     if !leaves_here(value) {
         return Ok(Verdict::Stack);
     }
-    if hops(packet, seen)? <= 1 {
+    if takes_hop(value) && hops(packet, seen)? <= 1 {
         return Err(Reason::HopLimit.into());
     }
     if value.flags & FlowValue::HAIRPIN != 0 {

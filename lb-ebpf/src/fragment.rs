@@ -9,12 +9,14 @@ use crate::forward::Verdict;
 use crate::packet::{Packet, TcFrame};
 use crate::parse::Seen;
 use crate::stage::{Stage, Stop};
+use crate::unusual::is_extension;
 use crate::{kernel, maps};
 use lb_common::flow::Edge;
 use lb_common::layout::address::AddressValue;
 use lb_common::layout::conntrack::FlowValue;
 use lb_common::layout::fragment::{FragmentValue, HeldKey, HeldValue};
 use lb_common::verdict::Reason;
+use lb_common::wire::IpProto;
 
 /// Notes what became of a first fragment: `flow` is the half that it belongs to, `None`: it is
 /// none of ours. Fragments that were held for it have to be released first.
@@ -71,13 +73,24 @@ fn is_fresh(note: &FragmentValue) -> bool {
     age <= FragmentValue::LIFETIME_S * maps::hz()
 }
 
-/// Whether the datagram may belong to a flow, as far as its addresses tell.
+/// Whether the datagram may belong to a flow, as far as its protocol and its addresses tell.
 #[inline(always)]
 fn may_be_ours(seen: &Seen) -> bool {
     let ingress = seen.key.edge == Edge::INGRESS;
     let to_us = AddressValue::FRONTEND | AddressValue::NODE_PORTS;
-    (ingress && maps::address(&seen.key.dst).has(to_us))
-        || maps::address(&seen.key.src).has(AddressValue::BACKEND)
+    may_have_ports(seen)
+        && ((ingress && maps::address(&seen.key.dst).has(to_us))
+            || maps::address(&seen.key.src).has(AddressValue::BACKEND))
+}
+
+/// Whether the datagram may have ports. An IPv6 fragment behind the first tells only the first of
+/// the headers that were cut.
+#[inline(always)]
+fn may_have_ports(seen: &Seen) -> bool {
+    match seen.key.proto {
+        IpProto::TCP | IpProto::UDP | IpProto::SCTP => true,
+        proto => seen.v6() && is_extension(proto),
+    }
 }
 
 /// Keeps a fragment until the first one of its datagram comes.

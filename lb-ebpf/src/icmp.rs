@@ -167,7 +167,7 @@ fn rewrite_outer(
         checksum::addr_diff(&seen.key.dst, &value.dst),
     );
     let new = FlowValue { src, addr_diff: outer, ..*value };
-    rewrite::addresses(packet, seen, &new, forward::leaves_here(value))?;
+    rewrite::addresses(packet, seen, &new, forward::takes_hop(value))?;
     let message = packet.header_mut::<Icmp>(seen.l4()).ok_or(Reason::Rewrite)?;
     let pseudo_header = if seen.v6() { outer } else { 0 };
     message.check = checksum::update(message.check, checksum::add(inner, pseudo_header));

@@ -55,8 +55,14 @@ pub(crate) struct Leaving<'a> {
     pub(crate) dst: &'a Addr,
     pub(crate) v6: bool,
     pub(crate) in_link: u32,
-    /// Bytes from the IP header on, to be held against the route's MTU; 0: not asked.
+    /// Bytes from the IP header on, to be held against the route's MTU. Not 0: then the kernel
+    /// would hold the frame as it is against the link's.
     pub(crate) len: u32,
+}
+
+impl Leaving<'_> {
+    /// A length that fits everywhere: only the way is asked for.
+    pub(crate) const SHORT: u32 = 1;
 }
 
 /// IPv6 addresses are copied by words of 8 bytes, which the stack takes aligned only.
@@ -67,6 +73,18 @@ struct Aligned(FibParams);
 /// node itself.
 #[inline(always)]
 pub(crate) fn route(ctx: *mut c_void, packet: &Leaving<'_>) -> Option<Route> {
+    look_up(ctx, packet, 0)
+}
+
+/// Whether the link that a packet came in by leads to its destination too.
+#[inline(always)]
+pub(crate) fn leads(ctx: *mut c_void, packet: &Leaving<'_>) -> bool {
+    const OUTPUT: u32 = 2;
+    look_up(ctx, packet, OUTPUT).is_some_and(|route| route.link == packet.in_link)
+}
+
+#[inline(always)]
+fn look_up(ctx: *mut c_void, packet: &Leaving<'_>, flags: u32) -> Option<Route> {
     const AF_INET: u8 = 2;
     const AF_INET6: u8 = 10;
     const SUCCESS: i64 = 0;
@@ -86,8 +104,9 @@ pub(crate) fn route(ctx: *mut c_void, packet: &Leaving<'_>) -> Option<Route> {
         params.__bindgen_anon_4.ipv4_dst = u32::from_ne_bytes(packet.dst.low4());
     }
     // SAFETY: `params` is a valid struct of the length given.
-    let result =
-        unsafe { helpers::bpf_fib_lookup(ctx, &raw mut *params, size_of::<FibParams>() as i32, 0) };
+    let result = unsafe {
+        helpers::bpf_fib_lookup(ctx, &raw mut *params, size_of::<FibParams>() as i32, flags)
+    };
     // Blackhole, unreachable, prohibit: nobody to send to. "Not forwarded" is the node itself.
     // "Forwarding disabled" means that this host is no router. Light-weight tunnels need the
     // host's stack. "Fragmentation needed": too big. None of them can be finished here.

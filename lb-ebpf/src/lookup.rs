@@ -20,6 +20,11 @@ pub(crate) struct Client {
     pub(crate) on_this_node: bool,
 }
 
+impl Client {
+    /// A process of the node.
+    pub(crate) const OWN: Self = Self { inside: true, on_this_node: true };
+}
+
 /// The client behind a packet that came in by `link`.
 #[inline(never)]
 pub(crate) fn client(link: u32, src: &Addr) -> Client {

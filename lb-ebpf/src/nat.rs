@@ -93,6 +93,9 @@ fn set_source<P: Packet>(
     draft: &mut Draft,
     backend: &BackendValue,
 ) -> Result<(), Reason> {
+    if seen.key.edge == Edge::EGRESS {
+        return leave(packet, seen, draft);
+    }
     if backend.addr == seen.key.src {
         draft.reply_link = packet.link();
         draft.forward.link = packet.link();
@@ -114,29 +117,45 @@ fn set_source<P: Packet>(
     }
 }
 
+/// Finds the way of a packet that a process of the node sends: the host chose a link for the
+/// frontend, not for the backend. The source is the node's in any case.
+#[inline(never)]
+fn leave<P: Packet>(packet: &P, seen: &Seen, draft: &mut Draft) -> Result<(), Reason> {
+    let (v6, in_link) = (seen.v6(), packet.link());
+    let to_backend =
+        Leaving { src: &seen.key.src, dst: &draft.forward.dst, v6, in_link, len: Leaving::SHORT };
+    let route = kernel::route(packet.context(), &to_backend).ok_or(Reason::NoRoute)?;
+    draft.forward.link = route.link;
+    draft.forward.flags = FlowValue::OWN;
+    Ok(())
+}
+
 /// Replaces the source by the address of the link that leads to the backend. False: there is no
 /// way, or no address.
 #[inline(never)]
 fn replace_source<P: Packet>(packet: &P, seen: &Seen, draft: &mut Draft) -> bool {
     let (v6, in_link) = (seen.v6(), packet.link());
-    let to_backend = Leaving { src: &seen.key.src, dst: &draft.forward.dst, v6, in_link, len: 0 };
+    let to_backend =
+        Leaving { src: &seen.key.src, dst: &draft.forward.dst, v6, in_link, len: Leaving::SHORT };
     let Some(route) = kernel::route(packet.context(), &to_backend) else { return false };
     draft.forward.link = route.link;
     draft.forward.flags = FlowValue::SNAT;
     if !masquerade(&mut draft.forward, v6) {
         return false;
     }
-    // An outside client is answered by the link it came from (hosts with several uplinks). A
-    // pod's link may be the port of a bridge, where no neighbour can be resolved, and a frame with a
-    // VLAN tag came by the link of that VLAN, whatever link we met it at.
+    // An outside client is answered by the link it came from (hosts with several uplinks), if that
+    // leads to it at all. A pod's link may be the port of a bridge, where no neighbour can be
+    // resolved, and a frame with a VLAN tag came by the link of that VLAN, whatever link we met it
+    // at.
     let tagged = seen.l3() != Eth::LEN || packet.is_tagged();
-    draft.reply_link = in_link;
-    if draft.client_on_this_node != 0 || tagged {
-        let to_client =
-            Leaving { src: &draft.forward.dst, dst: &seen.key.src, v6, in_link, len: 0 };
-        draft.reply_link =
-            kernel::route(packet.context(), &to_client).map_or(0, |route| route.link);
-    }
+    let to_client =
+        Leaving { src: &draft.forward.dst, dst: &seen.key.src, v6, in_link, len: Leaving::SHORT };
+    let back = draft.client_on_this_node == 0 && !tagged;
+    draft.reply_link = if back && kernel::leads(packet.context(), &to_client) {
+        in_link
+    } else {
+        kernel::route(packet.context(), &to_client).map_or(0, |route| route.link)
+    };
     draft.reply_link != 0
 }
 
@@ -177,9 +196,12 @@ pub(crate) fn translated(seen: &Seen, value: &FlowValue) -> FlowKey {
 
 /// Where the other half of a flow is translated. Without a replaced source the answer takes the
 /// host's way to the client and is translated as it leaves; with one it is aimed at this node and
-/// has to be caught as it comes in.
+/// has to be caught as it comes in, and so is what answers a process of the node.
 #[inline(always)]
 pub(crate) fn other_edge(flags: u8) -> Edge {
     let forward_is_wanted = flags & FlowValue::REPLY != 0;
-    if forward_is_wanted || flags & FlowValue::SNAT != 0 { Edge::INGRESS } else { Edge::EGRESS }
+    let own = flags & FlowValue::OWN != 0;
+    let at_ingress =
+        if own { !forward_is_wanted } else { forward_is_wanted || flags & FlowValue::SNAT != 0 };
+    if at_ingress { Edge::INGRESS } else { Edge::EGRESS }
 }

@@ -97,6 +97,8 @@ impl Seen {
     #[inline(always)]
     pub(crate) fn datagram(&self) -> FragmentKey {
         let FlowKey { src, dst, proto, edge, .. } = self.key;
+        // Fragments behind the first do not know it where extension headers were cut.
+        let proto = if self.v6() { FragmentKey::ANY_PROTO } else { proto };
         FragmentKey { src, dst, id: self.fragment_id, proto, edge, zero: [0; 2] }
     }
 }

@@ -55,7 +55,8 @@ pub(crate) fn any<P: Packet>(
 
 /// The checksum of an SCTP packet covers its ports and no address. A zero stays zero: it is none
 /// (RFC 9653), or a sender on this machine has left it to the device that sends the packet out,
-/// which wants to find zero there.
+/// which wants to find zero there. How a change of ports changes it depends on the bytes that
+/// follow, and of a fragmented packet nobody knows them all.
 #[inline(always)]
 fn sctp<P: Packet>(packet: &mut P, seen: &Seen, after: Ports) -> Result<(), Reason> {
     let sctp = packet.header_mut::<Sctp>(seen.l4()).ok_or(Reason::Rewrite)?;
@@ -63,6 +64,9 @@ fn sctp<P: Packet>(packet: &mut P, seen: &Seen, after: Ports) -> Result<(), Reas
     (sctp.src, sctp.dst) = (after.src, after.dst);
     let change = xor(bytemuck::cast(before), bytemuck::cast(after));
     if sctp.check != [0; 4] && change != [0; 4] {
+        if seen.is_first_fragment() {
+            return Err(Reason::FragmentLost);
+        }
         let new = u32::from_le_bytes(sctp.check) ^ crc32c::diff(change, seen.l4_len);
         sctp.check = new.to_le_bytes();
     }

@@ -152,9 +152,11 @@ impl Chain {
         Self { proto, end: at, fragment: bytemuck::Zeroable::zeroed() }
     }
 
-    /// Walks to its end. A fragment behind the first has nothing behind its fragment header.
+    /// Walks to its end. A fragment behind the first has nothing behind its fragment header. A
+    /// packet with segments to go is for somebody else: its checksum counts the last address of
+    /// its route, not the one in its IP header (RFC 8200 section 8.1).
     #[inline(always)]
-    pub(crate) fn walk<P: Packet>(&mut self, packet: &P) -> Result<(), Reason> {
+    pub(crate) fn walk<P: Packet>(&mut self, packet: &P) -> Result<(), Stop> {
         /// Farther than `Seen` counts.
         const TOO_FAR: usize = 400;
         for _ in 0..MAX_EXTENSIONS {
@@ -165,13 +167,16 @@ impl Chain {
             if self.proto == IpProto::FRAGMENT && header.is_fragment() {
                 self.fragment = *header;
             }
+            if self.proto == IpProto::ROUTING && header.segments_left() != 0 {
+                return Err(Stop::NotOurs);
+            }
             self.end += header.header_len(self.proto);
             self.proto = header.next_header;
             if self.end > TOO_FAR {
-                return Err(Reason::Headers);
+                return Err(Reason::Headers.into());
             }
         }
-        if is_extension(self.proto) { Err(Reason::Headers) } else { Ok(()) }
+        if is_extension(self.proto) { Err(Reason::Headers.into()) } else { Ok(()) }
     }
 
     /// Whether the packet is a fragment behind the first.
@@ -181,8 +186,9 @@ impl Chain {
     }
 }
 
+/// Whether this is an IPv6 extension header that is walked.
 #[inline(always)]
-fn is_extension(proto: IpProto) -> bool {
+pub(crate) fn is_extension(proto: IpProto) -> bool {
     matches!(
         proto,
         IpProto::HOP_BY_HOP

@@ -17,6 +17,10 @@ pub mod reconcile;
 pub mod bpf;
 /// Packets and processes to ask the programs with.
 mod probe;
+/// UDP sockets of the node that stay with an endpoint that is gone.
+pub mod sockets;
+/// Answers to load balancers that ask whether this node has endpoints.
+pub mod health;
 /// What the operator asked.
 pub mod config;
 /// The one loop that joins the stages.

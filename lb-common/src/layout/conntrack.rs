@@ -51,6 +51,9 @@ impl FlowValue {
     pub const SNAT: u8 = 2;
     /// The backend is the client itself: packets turn back into the link they came from.
     pub const HAIRPIN: u8 = 4;
+    /// The client is a process of the node that no socket program could serve: the forward half is
+    /// translated as it leaves, the reply half as it comes in.
+    pub const OWN: u8 = 8;
 }
 
 const _: () = assert!(size_of::<FlowValue>() == 64);

@@ -22,12 +22,18 @@ pub struct FragmentKey {
     pub dst: Addr,
     /// Their identification as it travels: 4 bytes in IPv6, 2 and zeros in IPv4.
     pub id: [u8; 4],
-    /// The protocol of the datagram.
+    /// The protocol of the datagram; [`FragmentKey::ANY_PROTO`] in IPv6, whose identifications
+    /// count for all protocols together (RFC 8200 section 4.5).
     pub proto: IpProto,
     /// Where they were seen.
     pub edge: Edge,
     /// Always zero.
     pub zero: [u8; 2],
+}
+
+impl FragmentKey {
+    /// Whatever the datagram carries.
+    pub const ANY_PROTO: IpProto = IpProto(0);
 }
 
 /// What became of the first fragment.

@@ -59,6 +59,12 @@ impl Extension {
         }
     }
 
+    /// Of a routing header: how many addresses the packet has yet to visit.
+    #[inline(always)]
+    pub const fn segments_left(&self) -> u8 {
+        self.rest[1]
+    }
+
     /// Of a fragment header: the identification as it travels.
     #[inline(always)]
     pub const fn fragment_id(&self) -> [u8; 4] {

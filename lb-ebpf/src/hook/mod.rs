@@ -12,14 +12,16 @@ mod tc_stage;
 mod cgroup;
 
 use crate::forward::{self, Verdict};
+use crate::lookup::{self, Client};
 use crate::maps::{self, Entry};
 use crate::nat::{self, Draft};
 use crate::packet::{Packet, TcFrame};
 use crate::parse::Seen;
 use crate::rewrite::rewrite;
+use crate::select;
 use crate::stage::{Stage, Stop};
-use crate::{lookup, select};
 use lb_common::algo::hash;
+use lb_common::flow::Edge;
 use lb_common::layout::conntrack::FlowValue;
 use lb_common::layout::step::Step;
 use lb_common::verdict::Reason;
@@ -50,7 +52,10 @@ fn find_ends(seen: &Seen, link: u32, draft: &mut Draft) -> Result<(), Stop> {
     if !lookup::admits(frontend, &seen.key.src) {
         return Err(Reason::SourceRange.into());
     }
-    let client = lookup::client(link, &seen.key.src);
+    let client = match seen.key.edge {
+        Edge::EGRESS => Client::OWN,
+        _ => lookup::client(link, &seen.key.src),
+    };
     let choice = lookup::choice(frontend, client.inside);
     maps::step(Step::Client, u64::from(client.inside) | u64::from(client.on_this_node) << 1);
     maps::step(Step::Choice, Step::word(choice.len, choice.flags));
@@ -70,7 +75,7 @@ fn find_ends(seen: &Seen, link: u32, draft: &mut Draft) -> Result<(), Stop> {
 fn translate(packet: &mut TcFrame, seen: &Seen, entry: &Entry) -> Result<Verdict, Stop> {
     let value = entry.value();
     let verdict = forward::by_tc(packet, seen, value)?;
-    rewrite(packet, seen, value, forward::leaves_here(value))?;
+    rewrite(packet, seen, value, forward::takes_hop(value))?;
     count(seen, value);
     Ok(verdict)
 }

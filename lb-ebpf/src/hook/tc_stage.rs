@@ -14,6 +14,7 @@ use aya_ebpf::programs::TcContext;
 use lb_common::flow::Edge;
 use lb_common::layout::address::AddressValue;
 use lb_common::verdict::Reason;
+use lb_common::wire::IpProto;
 use lb_common::wire::icmp::Icmp;
 
 /// Opens a flow, and sends its packet on.
@@ -77,8 +78,11 @@ fn transport(packet: &mut TcFrame, seen: &Seen) -> Result<Verdict, Stop> {
 /// Why a packet without a flow is not finished.
 #[inline(always)]
 fn without_flow(seen: &Seen) -> Stop {
-    let foreign = maps::errand().foreign != 0 || seen.key.edge == Edge::EGRESS;
-    if !foreign && let Stop::Next(stage) = unknown(seen) {
+    let opens = seen.key.edge == Edge::INGRESS || is_own(seen);
+    if maps::errand().foreign == 0
+        && opens
+        && let Stop::Next(stage) = unknown(seen)
+    {
         return Stop::Next(stage);
     }
     if seen.is_first_fragment()
@@ -89,12 +93,19 @@ fn without_flow(seen: &Seen) -> Stop {
     Stop::NotOurs
 }
 
+/// Whether a packet that leaves was sent by a process of the node and not translated before: the
+/// kernel has no hook for `connect` on SCTP sockets. Packets of pods have met a link of theirs.
+#[inline(always)]
+fn is_own(seen: &Seen) -> bool {
+    seen.key.proto == IpProto::SCTP && maps::address(&seen.key.dst).has(AddressValue::FRONTEND)
+}
+
 /// Makes a packet what its flow says, whatever it is.
 #[inline(always)]
 fn translate(packet: &mut TcFrame, seen: &Seen, entry: &Entry) -> Result<Verdict, Stop> {
     let value = entry.value();
     let verdict = forward::by_tc(packet, seen, value)?;
-    rewrite::any(packet, seen, value, forward::leaves_here(value))?;
+    rewrite::any(packet, seen, value, forward::takes_hop(value))?;
     count(seen, value);
     Ok(verdict)
 }
@@ -114,7 +125,7 @@ pub(crate) fn lb_tc_fragment(ctx: TcContext) -> i32 {
 fn later_fragment(packet: &mut TcFrame, seen: &Seen) -> Result<Verdict, Stop> {
     let flow = fragment::flow(packet, seen)?;
     let verdict = forward::by_tc(packet, seen, flow)?;
-    rewrite::addresses(packet, seen, flow, forward::leaves_here(flow))?;
+    rewrite::addresses(packet, seen, flow, forward::takes_hop(flow))?;
     // Nothing in an IPv6 fragment makes up for its changed addresses.
     if seen.v6() {
         kernel::add_to_sum(packet.context(), flow.addr_diff);

@@ -71,7 +71,7 @@ fn translate(packet: &mut XdpFrame, seen: &Seen, entry: &Entry) -> Result<Verdic
     if let XdpPlan::LeaveToTc = plan {
         return Err(Stop::NotOurs);
     }
-    rewrite(packet, seen, value, forward::leaves_here(value))?;
+    rewrite(packet, seen, value, forward::takes_hop(value))?;
     count(seen, value);
     Ok(match plan {
         XdpPlan::Stack | XdpPlan::LeaveToTc => Verdict::Stack,

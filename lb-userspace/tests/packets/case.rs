@@ -20,16 +20,29 @@ pub(crate) const PORT: u16 = 80;
 pub(crate) const TARGET_PORT: u16 = 8080;
 
 impl Case {
-    /// Every hook, family and protocol.
+    /// Every hook, family and protocol that both hooks translate.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
-        let kinds = [
-            (false, IpProto::TCP),
-            (false, IpProto::UDP),
-            (true, IpProto::TCP),
-            (true, IpProto::UDP),
-        ];
-        let hooks = [Hook::Xdp, Hook::TcIngress].into_iter();
-        hooks.flat_map(move |hook| kinds.map(|(v6, proto)| Self { hook, v6, proto }))
+        Self::of(&[Hook::Xdp, Hook::TcIngress], &[IpProto::TCP, IpProto::UDP])
+    }
+
+    /// Every family and protocol in the hook that translates all of them.
+    pub(crate) fn in_tc() -> impl Iterator<Item = Self> {
+        Self::of(&[Hook::TcIngress], &[IpProto::TCP, IpProto::UDP, IpProto::SCTP])
+    }
+
+    /// Both families of SCTP, in TC.
+    pub(crate) fn sctp() -> impl Iterator<Item = Self> {
+        Self::of(&[Hook::TcIngress], &[IpProto::SCTP])
+    }
+
+    fn of(hooks: &[Hook], protos: &[IpProto]) -> impl Iterator<Item = Self> {
+        let mut cases = Vec::new();
+        for hook in hooks {
+            for v6 in [false, true] {
+                cases.extend(protos.iter().map(|proto| Self { hook: *hook, v6, proto: *proto }));
+            }
+        }
+        cases.into_iter()
     }
 
     pub(crate) fn is_tcp(self) -> bool {
@@ -40,38 +53,30 @@ impl Case {
         self.hook == Hook::Xdp
     }
 
-    fn addr(self, net: u8, host: u8) -> IpAddr {
-        if self.v6 {
-            Ipv6Addr::new(0xfd00, net.into(), 0, 0, 0, 0x1234, 0xab, host.into()).into()
-        } else {
-            Ipv4Addr::new(10, net, 0, host).into()
-        }
-    }
-
     /// A pod of this node that asks.
     pub(crate) fn pod(self, port: u16) -> SocketAddr {
-        SocketAddr::new(self.addr(244, 10), port)
+        self.other_pod(0, port)
     }
 
     /// Another one.
     pub(crate) fn other_pod(self, n: u8, port: u16) -> SocketAddr {
-        SocketAddr::new(self.addr(244, 10 + n), port)
+        SocketAddr::new(pod_addr(self.v6, 10 + n), port)
     }
 
     /// The Service.
     pub(crate) fn vip(self) -> SocketAddr {
-        SocketAddr::new(self.addr(96, 1), PORT)
+        SocketAddr::new(addr(self.v6, 96, 1), PORT)
     }
 
     /// Another address of it, or another Service.
     pub(crate) fn other_vip(self) -> SocketAddr {
-        SocketAddr::new(self.addr(96, 2), PORT)
+        SocketAddr::new(addr(self.v6, 96, 2), PORT)
     }
 
     /// The `n`-th backend, in the pods' range.
     pub(crate) fn backend(self, n: u32) -> SocketAddr {
         let host = u8::try_from(100 + n).expect("few backends");
-        SocketAddr::new(self.addr(244, host), TARGET_PORT)
+        SocketAddr::new(pod_addr(self.v6, host), TARGET_PORT)
     }
 
     /// Which backend this is.
@@ -87,7 +92,7 @@ impl Case {
 
     /// A place that has nothing to do with any Service.
     pub(crate) fn stranger(self) -> SocketAddr {
-        SocketAddr::new(self.addr(7, 7), PORT)
+        SocketAddr::new(addr(self.v6, 7, 7), PORT)
     }
 
     /// The node: on the uplink of [`crate::network`].
@@ -108,13 +113,34 @@ impl Case {
 
     /// The first packet of a flow.
     pub(crate) fn opening(self, src: SocketAddr, dst: SocketAddr) -> Frame {
-        if self.is_tcp() { Frame::syn(src, dst) } else { Frame::datagram(src, dst) }
+        match self.proto {
+            IpProto::TCP => Frame::syn(src, dst),
+            IpProto::SCTP => Frame::init(src, dst),
+            _ => Frame::datagram(src, dst),
+        }
     }
 
     /// A later packet of a flow, in either direction.
     pub(crate) fn later(self, src: SocketAddr, dst: SocketAddr) -> Frame {
-        if self.is_tcp() { Frame::segment(src, dst) } else { Frame::datagram(src, dst) }
+        match self.proto {
+            IpProto::TCP => Frame::segment(src, dst),
+            IpProto::SCTP => Frame::chunk(src, dst),
+            _ => Frame::datagram(src, dst),
+        }
     }
+}
+
+fn addr(v6: bool, net: u8, host: u8) -> IpAddr {
+    if v6 {
+        Ipv6Addr::new(0xfd00, net.into(), 0, 0, 0, 0x1234, 0xab, host.into()).into()
+    } else {
+        Ipv4Addr::new(10, net, 0, host).into()
+    }
+}
+
+/// Where pods live.
+pub(crate) fn pod_addr(v6: bool, host: u8) -> IpAddr {
+    addr(v6, 244, host)
 }
 
 /// The node's address on its uplink.

@@ -1,12 +1,13 @@
 //! Packets as values: built by etherparse, read by etherparse.
 
 use crate::ip::{addresses, headers, set_addresses};
+use crate::transport::{SctpHeader, Transport};
 use etherparse::{
     Ethernet2Header, IpHeaders, LinkHeader, NetHeaders, PacketBuilder, PacketHeaders, TcpHeader,
-    TransportHeader, UdpHeader,
+    UdpHeader,
 };
 use lb_common::flow::{Edge, FlowKey};
-use lb_common::wire::{IpProto, Port};
+use lb_common::wire::Port;
 use std::net::SocketAddr;
 
 /// The host that sends what comes in.
@@ -25,10 +26,11 @@ pub(crate) const L3: usize = Ethernet2Header::LEN;
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
     pub(crate) eth: Ethernet2Header,
-    pub(crate) ip: IpHeaders,
-    pub(crate) transport: TransportHeader,
+    /// Boxed: etherparse keeps room for every extension header.
+    pub(crate) ip: Box<IpHeaders>,
+    pub(crate) transport: Transport,
     pub(crate) payload: Vec<u8>,
-    /// UDP only: sent without a checksum.
+    /// UDP and SCTP only: sent without a checksum.
     pub(crate) unchecked: bool,
 }
 
@@ -46,19 +48,14 @@ impl Frame {
         let mut tcp = TcpHeader::new(src.port(), dst.port(), SEQ, 64_240);
         tcp.syn = true;
         tcp.set_options_raw(&MSS_SACK_TIMESTAMPS).unwrap();
-        Self::new(src, dst, TransportHeader::Tcp(tcp), Vec::new())
+        Self::new(src, dst, Transport::Tcp(tcp), Vec::new())
     }
 
     /// A TCP segment in the middle of a connection, of an odd length.
     pub(crate) fn segment(src: SocketAddr, dst: SocketAddr) -> Self {
         let mut tcp = TcpHeader::new(src.port(), dst.port(), SEQ.wrapping_add(1), 501);
         (tcp.ack, tcp.psh, tcp.acknowledgment_number) = (true, true, 0x0102_0304);
-        Self::new(
-            src,
-            dst,
-            TransportHeader::Tcp(tcp),
-            b"GET / HTTP/1.1\r\nHost: kubia\r\n\r".into(),
-        )
+        Self::new(src, dst, Transport::Tcp(tcp), b"GET / HTTP/1.1\r\nHost: kubia\r\n\r".into())
     }
 
     /// A UDP datagram, of an odd length.
@@ -69,22 +66,38 @@ impl Frame {
             length: 0,
             checksum: 0,
         };
-        Self::new(
-            src,
-            dst,
-            TransportHeader::Udp(udp),
-            b"a question of odd length, as it is!".into(),
-        )
+        Self::new(src, dst, Transport::Udp(udp), b"a question of odd length, as it is!".into())
+    }
+
+    /// An SCTP packet that opens an association.
+    pub(crate) fn init(src: SocketAddr, dst: SocketAddr) -> Self {
+        // INIT: initiate tag, window, streams out and in, first TSN (RFC 9260 section 3.3.2).
+        const INIT: [u8; 20] = [1, 0, 0, 20, 1, 2, 3, 4, 0, 1, 0, 0, 0, 10, 0, 10, 9, 8, 7, 6];
+        Self::sctp(src, dst, 0, &INIT)
+    }
+
+    /// An SCTP packet in the middle of an association: user data of an odd length, padded.
+    pub(crate) fn chunk(src: SocketAddr, dst: SocketAddr) -> Self {
+        // DATA: TSN, stream, sequence, protocol (RFC 9260 section 3.3.1).
+        const DATA: [u8; 16] = [0, 3, 0, 31, 9, 8, 7, 6, 0, 1, 0, 2, 0, 0, 0, 0];
+        let chunks = [&DATA[..], b"fifteen of them\0"].concat();
+        Self::sctp(src, dst, 0x0102_0304, &chunks)
+    }
+
+    /// An SCTP packet of these chunks.
+    pub(crate) fn sctp(src: SocketAddr, dst: SocketAddr, tag: u32, chunks: &[u8]) -> Self {
+        let header = SctpHeader { src: src.port(), dst: dst.port(), tag };
+        Self::new(src, dst, Transport::Sctp(header), chunks.to_vec())
     }
 
     /// A packet as a peer of this node sends it.
     pub(crate) fn new(
         src: SocketAddr,
         dst: SocketAddr,
-        transport: TransportHeader,
+        transport: Transport,
         payload: Vec<u8>,
     ) -> Self {
-        let ip = headers(src.ip(), dst.ip());
+        let ip = Box::new(headers(src.ip(), dst.ip()));
         let eth = Ethernet2Header {
             source: PEER_MAC,
             destination: NODE_MAC,
@@ -96,27 +109,10 @@ impl Frame {
     /// The bytes of it, with the lengths and checksums that it should have.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let step =
-            PacketBuilder::ethernet2(self.eth.source, self.eth.destination).ip(self.ip.clone());
-        let mut bytes = Vec::new();
-        match &self.transport {
-            TransportHeader::Tcp(tcp) => {
-                step.tcp_header(tcp.clone()).write(&mut bytes, &self.payload)
-            }
-            TransportHeader::Udp(udp) => {
-                step.udp(udp.source_port, udp.destination_port).write(&mut bytes, &self.payload)
-            }
-            TransportHeader::Icmpv4(icmp) => {
-                step.icmpv4(icmp.icmp_type.clone()).write(&mut bytes, &self.payload)
-            }
-            TransportHeader::Icmpv6(icmp) => {
-                step.icmpv6(icmp.icmp_type).write(&mut bytes, &self.payload)
-            }
-            TransportHeader::Igmp(_) => panic!("no scene has IGMP"),
-        }
-        .unwrap();
+            PacketBuilder::ethernet2(self.eth.source, self.eth.destination).ip((*self.ip).clone());
+        let mut bytes = self.transport.write(step, &self.payload).unwrap();
         if self.unchecked {
-            let at = self.l4() + 6;
-            bytes[at..at + 2].fill(0);
+            self.check(&mut bytes).expect("an optional checksum").fill(0);
         }
         bytes
     }
@@ -130,16 +126,21 @@ impl Frame {
         let read = PacketHeaders::from_ethernet_slice(bytes).expect("a whole packet");
         let Some(LinkHeader::Ethernet2(eth)) = read.link else { panic!("no Ethernet header") };
         let ip = match read.net {
-            Some(NetHeaders::Ipv4(ip, rest)) => IpHeaders::Ipv4(ip, rest),
-            Some(NetHeaders::Ipv6(ip, rest)) => IpHeaders::Ipv6(ip, rest),
+            Some(NetHeaders::Ipv4(ip, rest)) => Box::new(IpHeaders::Ipv4(ip, rest)),
+            Some(NetHeaders::Ipv6(ip, rest)) => Box::new(IpHeaders::Ipv6(ip, rest)),
             Some(NetHeaders::Arp(_)) | None => panic!("no IP header"),
         };
-        let transport = read.transport.expect("a transport header");
-        let unchecked = matches!(&transport, TransportHeader::Udp(udp) if udp.checksum == 0);
-        let payload = read.payload.slice().to_vec();
-        let frame = Self { eth, ip, transport, payload, unchecked };
+        let (transport, payload) = Transport::read(read.transport, &read.payload);
+        let mut frame = Self { eth, ip, transport, payload, unchecked: false };
+        frame.unchecked = frame.check(&mut bytes.to_vec()).is_some_and(|check| is_zero(check));
         assert_eq!(frame.bytes(), bytes, "lengths and checksums of {frame:?}");
         frame
+    }
+
+    /// The checksum in the bytes of a frame, if that may be absent.
+    fn check<'a>(&self, bytes: &'a mut [u8]) -> Option<&'a mut [u8]> {
+        let field = self.transport.optional_check()?;
+        Some(&mut bytes[self.l4()..][field])
     }
 
     /// Offset of the transport header.
@@ -163,13 +164,7 @@ impl Frame {
     }
 
     fn ports(&self) -> (u16, u16) {
-        match &self.transport {
-            TransportHeader::Tcp(tcp) => (tcp.source_port, tcp.destination_port),
-            TransportHeader::Udp(udp) => (udp.source_port, udp.destination_port),
-            TransportHeader::Icmpv4(_) | TransportHeader::Icmpv6(_) | TransportHeader::Igmp(_) => {
-                panic!("{:?} has no ports", self.transport)
-            }
-        }
+        self.transport.ports().unwrap_or_else(|| panic!("{:?} has no ports", self.transport))
     }
 
     /// The same from somebody else.
@@ -186,15 +181,7 @@ impl Frame {
     pub(crate) fn between(&self, src: SocketAddr, dst: SocketAddr) -> Self {
         let mut frame = self.clone();
         set_addresses(&mut frame.ip, src.ip(), dst.ip());
-        match &mut frame.transport {
-            TransportHeader::Tcp(tcp) => {
-                (tcp.source_port, tcp.destination_port) = (src.port(), dst.port());
-            }
-            TransportHeader::Udp(udp) => {
-                (udp.source_port, udp.destination_port) = (src.port(), dst.port());
-            }
-            TransportHeader::Icmpv4(_) | TransportHeader::Icmpv6(_) | TransportHeader::Igmp(_) => {}
-        }
+        frame.transport.set_ports(src.port(), dst.port());
         frame
     }
 
@@ -207,7 +194,7 @@ impl Frame {
     /// The same with so many hops left.
     pub(crate) fn hops(&self, hops: u8) -> Self {
         let mut frame = self.clone();
-        match &mut frame.ip {
+        match &mut *frame.ip {
             IpHeaders::Ipv4(ip, _) => ip.time_to_live = hops,
             IpHeaders::Ipv6(ip, _) => ip.hop_limit = hops,
         }
@@ -217,7 +204,7 @@ impl Frame {
     /// The same with its TCP header changed; nothing happens to UDP.
     pub(crate) fn tcp(&self, change: impl Fn(&mut TcpHeader)) -> Self {
         let mut frame = self.clone();
-        if let TransportHeader::Tcp(tcp) = &mut frame.transport {
+        if let Transport::Tcp(tcp) = &mut frame.transport {
             change(tcp);
         }
         frame
@@ -231,17 +218,20 @@ impl Frame {
     /// Its key in the flow table, seen at `edge`.
     pub(crate) fn key(&self, edge: Edge) -> FlowKey {
         let (src, dst) = (self.src(), self.dst());
-        let tcp = matches!(self.transport, TransportHeader::Tcp(_));
         FlowKey {
             src: src.ip().into(),
             dst: dst.ip().into(),
             sport: Port::new(src.port()),
             dport: Port::new(dst.port()),
-            proto: if tcp { IpProto::TCP } else { IpProto::UDP },
+            proto: self.transport.proto(),
             edge,
             zero: [0; 2],
         }
     }
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
 }
 
 /// Bytes that differ from their neighbours.

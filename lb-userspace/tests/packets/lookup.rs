@@ -198,7 +198,7 @@ fn backends_of_one_service_may_have_different_ports() {
 }
 
 #[test]
-fn sctp_is_not_ours() {
+fn sctp_to_a_port_of_tcp_is_not_ours() {
     each_where(Case::is_tcp, |rig| {
         let case = rig.case;
         rig.serve(1);

@@ -17,12 +17,18 @@
 
 /// The programs that take frames.
 mod hook;
-/// Packets as values.
-mod frame;
 /// IP headers of either family.
 mod ip;
+/// Transport headers.
+mod transport;
+/// Packets as values.
+mod frame;
+/// What else a frame can be.
+mod shape;
 /// Who is where: hook, family, protocol, and everybody's address.
 mod case;
+/// The far ends of links on which the programs run.
+mod wire;
 /// Loaded programs: packets in, verdicts and packets out.
 mod rig;
 /// The tables in front of them.
@@ -56,3 +62,13 @@ mod refuse;
 mod spread;
 /// What is counted.
 mod counters;
+/// Associations of SCTP.
+mod sctp;
+/// IPv6 extension headers.
+mod extensions;
+/// Frames with VLAN tags.
+mod vlan;
+/// Datagrams in fragments.
+mod fragments;
+/// What becomes of frames on links.
+mod wired;

@@ -1,45 +1,88 @@
-//! An uplink with neighbours, in the network namespace of the test: what `bpf_fib_lookup` needs.
+//! Links with neighbours, in the network namespace of the test: what `bpf_fib_lookup` needs.
 
-use crate::case::{neighbour_mac, node_addr, on_uplink};
+use crate::case::{neighbour_mac, node_addr, on_uplink, pod_addr};
 use anyhow::{Context as _, Result};
 use nix::net::if_::if_nametoindex;
+use nix::sys::socket::LinkAddr;
 use rtnetlink::{Handle, LinkUnspec, LinkVeth};
 use std::fs;
+use std::net::IpAddr;
 
-/// An uplink that is up. It dies with the namespace.
-pub(crate) struct Uplink {
+/// A link that is up. It dies with the namespace.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Link {
     pub(crate) index: u32,
     pub(crate) mac: [u8; 6],
 }
 
 /// Makes this node a router with one uplink; the loopback link counts as a link like others.
-pub(crate) fn uplink() -> Uplink {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(build()).expect("building the network of a test")
+pub(crate) fn uplink() -> Link {
+    build(|handle| async move {
+        let uplink = link(&handle, "uplink", "wire").await?;
+        outside(&handle, uplink).await?;
+        Ok(uplink)
+    })
 }
 
-async fn build() -> Result<Uplink> {
-    let (connection, handle, _) = rtnetlink::new_connection()?;
-    tokio::spawn(connection);
-    handle.link().add(LinkVeth::new("uplink", "wire").build()).execute().await?;
-    for name in ["lo", "uplink", "wire"] {
+/// The same, and a link with pods behind it: uplink, pods.
+pub(crate) fn uplink_and_pods() -> [Link; 2] {
+    build(|handle| async move {
+        let uplink = link(&handle, "uplink", "wire").await?;
+        outside(&handle, uplink).await?;
+        let pods = link(&handle, "pods", "cable").await?;
+        inside(&handle, pods).await?;
+        Ok([uplink, pods])
+    })
+}
+
+fn build<T, F: Future<Output = Result<T>>>(work: impl FnOnce(Handle) -> F) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let built = runtime.block_on(async {
+        let (connection, handle, _) = rtnetlink::new_connection()?;
+        tokio::spawn(connection);
+        work(handle).await
+    });
+    built.expect("building the network of a test")
+}
+
+/// A link and its far end, both up; and the loopback link.
+async fn link(handle: &Handle, name: &str, far: &str) -> Result<Link> {
+    handle.link().add(LinkVeth::new(name, far).build()).execute().await?;
+    for name in ["lo", name, far] {
         let up = LinkUnspec::new_with_index(if_nametoindex(name)?).up().build();
         handle.link().set(up).execute().await.with_context(|| format!("raising {name}"))?;
     }
     forward()?;
-    let index = if_nametoindex("uplink")?;
-    for (v6, prefix_len) in [(false, 24), (true, 64)] {
-        handle.address().add(index, node_addr(v6), prefix_len).execute().await?;
-        neighbours(&handle, index, v6).await?;
-    }
-    Ok(Uplink { index, mac: mac()? })
+    Ok(Link { index: if_nametoindex(name)?, mac: mac(name)? })
 }
 
 /// The first hosts on the uplink are known, the others are not.
-async fn neighbours(handle: &Handle, index: u32, v6: bool) -> Result<()> {
-    for host in (1..10).map(|n| on_uplink(v6, n)) {
+async fn outside(handle: &Handle, uplink: Link) -> Result<()> {
+    for (v6, prefix_len) in [(false, 24), (true, 64)] {
+        handle.address().add(uplink.index, node_addr(v6), prefix_len).execute().await?;
+        neighbours(handle, uplink, (1..10).map(|n| on_uplink(v6, n))).await?;
+    }
+    Ok(())
+}
+
+/// Backends and pods that scenes use are known.
+async fn inside(handle: &Handle, pods: Link) -> Result<()> {
+    for (v6, prefix_len) in [(false, 24), (true, 64)] {
+        handle.address().add(pods.index, pod_addr(v6, 254), prefix_len).execute().await?;
+        let known = (10..15).chain(101..105);
+        neighbours(handle, pods, known.map(|host| pod_addr(v6, host))).await?;
+    }
+    Ok(())
+}
+
+async fn neighbours(
+    handle: &Handle,
+    link: Link,
+    hosts: impl Iterator<Item = IpAddr>,
+) -> Result<()> {
+    for host in hosts {
         let mac = neighbour_mac(host);
-        handle.neighbours().add(index, host).link_layer_address(&mac).execute().await?;
+        handle.neighbours().add(link.index, host).link_layer_address(&mac).execute().await?;
     }
     Ok(())
 }
@@ -54,10 +97,14 @@ fn forward() -> Result<()> {
 }
 
 /// `/sys/class/net` is that of the namespace in which it was mounted; the socket is not.
-fn mac() -> Result<[u8; 6]> {
-    let link = nix::ifaddrs::getifaddrs()?
-        .filter(|link| link.interface_name == "uplink")
-        .find_map(|link| link.address?.as_link_addr()?.addr())
-        .context("the uplink has no hardware address")?;
-    Ok(link)
+fn mac(name: &str) -> Result<[u8; 6]> {
+    at(name)?.addr().with_context(|| format!("{name} has no hardware address"))
+}
+
+/// Where frames are sent to that go into a link.
+pub(crate) fn at(name: &str) -> Result<LinkAddr> {
+    nix::ifaddrs::getifaddrs()?
+        .filter(|link| link.interface_name == name)
+        .find_map(|link| link.address?.as_link_addr().copied())
+        .with_context(|| format!("no link {name}"))
 }

@@ -5,11 +5,10 @@ use crate::case::Case;
 use crate::frame::{Frame, L3, NODE_MAC, PEER_MAC, SEQ};
 use crate::rig::{LINK, Rig, Verdict, each, each_where};
 use crate::tables::{leading_to, nobody};
+use crate::transport::Transport;
 use etherparse::icmpv4::DestUnreachableHeader;
 use etherparse::icmpv6::DestUnreachableCode;
-use etherparse::{
-    Icmpv4Header, Icmpv4Type, Icmpv6Header, Icmpv6Type, IpHeaders, TcpHeader, TransportHeader,
-};
+use etherparse::{Icmpv4Header, Icmpv4Type, Icmpv6Header, Icmpv6Type, IpHeaders, TcpHeader};
 use lb_common::layout::backend::BackendValue;
 use lb_common::layout::frontend::{Choice, FrontendValue};
 use lb_common::layout::node::LinkValue;
@@ -37,9 +36,9 @@ fn refused(rig: &mut Rig, asked: &Frame, answer: &Frame) {
 }
 
 /// An answer of the node itself, in the name of the frontend.
-fn answer(case: Case, transport: TransportHeader, payload: Vec<u8>) -> Frame {
+fn answer(case: Case, transport: Transport, payload: Vec<u8>) -> Frame {
     let mut frame = Frame::new(case.vip(), case.pod(20_000), transport, payload).hops(64);
-    match &mut frame.ip {
+    match &mut *frame.ip {
         IpHeaders::Ipv4(ip, _) => {
             (ip.dscp, ip.ecn) = (0.try_into().unwrap(), 0.try_into().unwrap());
             (ip.identification, ip.dont_fragment) = (0, true);
@@ -52,22 +51,22 @@ fn answer(case: Case, transport: TransportHeader, payload: Vec<u8>) -> Frame {
 }
 
 /// A reset in answer to whatever came from port 40,000.
-fn reset(case: Case, seq: u32, ack: Option<u32>) -> Frame {
+pub(super) fn reset(case: Case, seq: u32, ack: Option<u32>) -> Frame {
     let mut tcp = TcpHeader::new(case.vip().port(), 20_000, seq, 0);
     tcp.rst = true;
     (tcp.ack, tcp.acknowledgment_number) = (ack.is_some(), ack.unwrap_or_default());
-    answer(case, TransportHeader::Tcp(tcp), Vec::new())
+    answer(case, Transport::Tcp(tcp), Vec::new())
 }
 
 /// "Port unreachable", quoting the IP header and 8 bytes.
-fn unreachable(case: Case, asked: &Frame) -> Frame {
+pub(super) fn unreachable(case: Case, asked: &Frame) -> Frame {
     let quote = asked.bytes()[L3..asked.l4() + 8].to_vec();
     let transport = if case.v6 {
         let kind = Icmpv6Type::DestinationUnreachable(DestUnreachableCode::Port);
-        TransportHeader::Icmpv6(Icmpv6Header::new(kind))
+        Transport::Icmpv6(Icmpv6Header::new(kind))
     } else {
         let kind = Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::Port);
-        TransportHeader::Icmpv4(Icmpv4Header::new(kind))
+        Transport::Icmpv4(Icmpv4Header::new(kind))
     };
     answer(case, transport, quote)
 }
@@ -164,7 +163,7 @@ fn a_datagram_with_ipv4_options_is_dropped() {
         |rig| {
             serve_nobody(rig, 0);
             let mut asked = asked(rig.case);
-            if let IpHeaders::Ipv4(ip, _) = &mut asked.ip {
+            if let IpHeaders::Ipv4(ip, _) = &mut *asked.ip {
                 ip.options = [1, 1, 1, 0].into();
             }
             rig.drops(&asked, Reason::NoEndpoint);
@@ -179,7 +178,7 @@ fn a_segment_with_ipv4_options_is_reset_without_them() {
         |rig| {
             serve_nobody(rig, 0);
             let mut asked = asked(rig.case);
-            if let IpHeaders::Ipv4(ip, _) = &mut asked.ip {
+            if let IpHeaders::Ipv4(ip, _) = &mut *asked.ip {
                 ip.options = [1, 1, 1, 0].into();
             }
             refused(rig, &asked, &reset(rig.case, 0, Some(SEQ.wrapping_add(1))));

@@ -3,16 +3,23 @@
 use crate::case::Case;
 use crate::frame::Frame;
 use crate::hook::Hook;
-use crate::network::{self, Uplink};
+use crate::network::{self, Link};
 use crate::tables::SERVICE;
+use crate::wire::Wire;
 use aya::Ebpf;
-use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
+use aya::maps::{HashMap, MapData};
+use aya::programs::links::LinkOrder;
+use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
+use aya::programs::{SchedClassifier, TcAttachType, TestRun as _, TestRunOptions};
 use bytemuck::Zeroable;
 use lb_common::flow::{Edge, FlowKey};
 use lb_common::layout::conntrack::FlowValue;
 use lb_common::layout::counter::Traffic;
+use lb_common::layout::fragment::{FragmentKey, FragmentValue, HeldKey, HeldValue};
+use lb_common::layout::name;
 use lb_common::layout::node::LinkValue;
 use lb_common::verdict::Reason;
+use lb_userspace::bpf::Raw;
 use lb_userspace::bpf::loader::{self, Capacities, Constants};
 use lb_userspace::bpf::maps::Maps;
 use lb_userspace::reconcile::tables::{self, Edit, Tables};
@@ -57,6 +64,12 @@ impl Outcome {
         Frame::read(&self.bytes)
     }
 
+    /// Compares bytes with what was promised.
+    #[track_caller]
+    pub(crate) fn is_bytes(&self, verdict: Verdict, bytes: &[u8]) {
+        assert_eq!((self.verdict, &self.bytes[..]), (verdict, bytes));
+    }
+
     /// Compares with what was promised.
     #[track_caller]
     pub(crate) fn is(&self, verdict: Verdict, frame: &Frame) {
@@ -68,6 +81,10 @@ impl Outcome {
 pub(crate) struct Rig {
     ebpf: Ebpf,
     pub(crate) maps: Maps,
+    /// What became of first fragments.
+    pub(crate) fragments: Hash<FragmentKey, FragmentValue>,
+    /// Fragments that wait.
+    pub(crate) held: Hash<HeldKey, HeldValue>,
     pub(crate) case: Case,
     /// The link that packets come in by.
     pub(crate) link: u32,
@@ -75,25 +92,51 @@ pub(crate) struct Rig {
     counted: BTreeMap<Reason, u64>,
 }
 
+type Hash<K, V> = HashMap<MapData, Raw<K>, Raw<V>>;
+
 /// Rigs that are not in use: the verifier takes half a second for the programs.
 static IDLE: Mutex<Vec<Rig>> = Mutex::new(Vec::new());
 
 /// Plays a scene for every hook, family and protocol. All clients are pods behind the link, and
 /// there are no routes.
 pub(crate) fn each(scene: impl Fn(&mut Rig)) {
+    each_of(Case::all(), scene);
+}
+
+/// The same for these cases.
+pub(crate) fn each_of(cases: impl Iterator<Item = Case>, scene: impl Fn(&mut Rig)) {
     enter_namespace();
-    play(scene);
+    play(cases, scene);
 }
 
 /// The same on a router with one uplink, by which everything comes in and leaves; the node's
 /// address stands for clients on it.
-pub(crate) fn each_routed(scene: impl Fn(&mut Rig, &Uplink)) {
+pub(crate) fn each_routed(scene: impl Fn(&mut Rig, &Link)) {
+    each_routed_of(Case::all(), scene);
+}
+
+/// The same for these cases.
+pub(crate) fn each_routed_of(cases: impl Iterator<Item = Case>, scene: impl Fn(&mut Rig, &Link)) {
     enter_namespace();
     let uplink = network::uplink();
-    play(|rig| {
+    play(cases, |rig| {
         rig.link = uplink.index;
         rig.link(uplink.index, LinkValue::UPLINK, Some(rig.case.node()));
         scene(rig, &uplink);
+    });
+}
+
+/// Plays a scene for these cases with TC programs on the uplink of a router, and pods behind
+/// another link; the node's address stands for clients on the uplink.
+pub(crate) fn each_wired(cases: impl Iterator<Item = Case>, scene: impl Fn(&mut Rig, &Wire)) {
+    enter_namespace();
+    let wire = Wire::new();
+    play(cases, |rig| {
+        rig.link = wire.uplink.index;
+        rig.link(wire.uplink.index, LinkValue::UPLINK, Some(rig.case.node()));
+        let attached = rig.attach();
+        scene(rig, &wire);
+        drop(attached);
     });
 }
 
@@ -102,10 +145,10 @@ fn enter_namespace() {
     unshare(CloneFlags::CLONE_NEWNET).expect("packet tests need root");
 }
 
-fn play(scene: impl Fn(&mut Rig)) {
+fn play(cases: impl Iterator<Item = Case>, scene: impl Fn(&mut Rig)) {
     let idle = IDLE.lock().unwrap().pop();
     let mut rig = idle.unwrap_or_else(Rig::load);
-    for case in Case::all() {
+    for case in cases {
         // Shown when the scene fails.
         eprintln!("{case:?}");
         rig.clear();
@@ -118,11 +161,7 @@ fn play(scene: impl Fn(&mut Rig)) {
 
 /// Plays a scene for those cases that its sentence is about.
 pub(crate) fn each_where(wanted: impl Fn(Case) -> bool, scene: impl Fn(&mut Rig)) {
-    each(|rig| {
-        if wanted(rig.case) {
-            scene(rig);
-        }
-    });
+    each_of(Case::all().filter(|case| wanted(*case)), scene);
 }
 
 impl Rig {
@@ -131,8 +170,10 @@ impl Rig {
         let mut ebpf = loader::load(&constants, &CAPACITIES, None).unwrap();
         loader::packet_programs(&mut ebpf).unwrap();
         let maps = Maps::take(&mut ebpf).unwrap();
+        let fragments = ebpf.take_map(name::FRAGMENTS).unwrap().try_into().unwrap();
+        let held = ebpf.take_map(name::HELD).unwrap().try_into().unwrap();
         let case = Case::all().next().unwrap();
-        Self { ebpf, maps, case, link: LINK, counted: BTreeMap::new() }
+        Self { ebpf, maps, fragments, held, case, link: LINK, counted: BTreeMap::new() }
     }
 
     /// Empties all maps. Counters go on; scenes look at their growth.
@@ -143,6 +184,8 @@ impl Rig {
         for (key, _) in self.maps.affinities().unwrap() {
             self.maps.remove_affinity(&key).unwrap();
         }
+        empty(&mut self.fragments);
+        empty(&mut self.held);
         let tables = self.maps.tables().unwrap();
         for edit in tables::diff(&tables, &Tables::default()) {
             self.edit(edit);
@@ -156,6 +199,21 @@ impl Rig {
     /// Lets [`Rig::reasons`] begin here.
     pub(crate) fn count_anew(&mut self) {
         self.counted = self.maps.reasons().unwrap();
+    }
+
+    /// Attaches the TC programs to the uplink for as long as what it gives lives.
+    fn attach(&mut self) -> Vec<SchedClassifierLink> {
+        let sides = [
+            (loader::TC_INGRESS, TcAttachType::Ingress),
+            (loader::TC_EGRESS, TcAttachType::Egress),
+        ];
+        let attach = |(program, side)| {
+            let order = TcAttachOptions::TcxOrder(LinkOrder::default());
+            let tc = self.tc(program);
+            let id = tc.attach_with_options("uplink", side, order).unwrap();
+            tc.take_link(id).unwrap()
+        };
+        sides.into_iter().map(attach).collect()
     }
 
     /// Sends a packet into the case's ingress hook.
@@ -262,6 +320,13 @@ impl Rig {
         self.count_anew();
         let outcome = self.send(frame);
         assert_eq!((outcome.verdict, self.reasons()), (Verdict::Dropped, vec![(reason, 1)]));
+    }
+}
+
+fn empty<K: bytemuck::Pod, V: bytemuck::Pod>(map: &mut Hash<K, V>) {
+    let keys: Vec<Raw<K>> = map.keys().map(Result::unwrap).collect();
+    for key in keys {
+        map.remove(&key).unwrap();
     }
 }
 

@@ -74,6 +74,16 @@ impl Rig {
         Choice { base, len: u32::try_from(backends.len()).unwrap(), flags: 0 }
     }
 
+    /// Says that the first backend's address is one of a backend, as the agent does.
+    pub(crate) fn backend_address(&mut self) {
+        self.backend_address_of(self.case.backend(1));
+    }
+
+    /// Says it of this one's address.
+    pub(crate) fn backend_address_of(&mut self, backend: SocketAddr) {
+        self.edit(Edit::Address(backend.ip().into(), AddressValue::BACKEND));
+    }
+
     /// Writes a frontend.
     pub(crate) fn frontend(&mut self, at: SocketAddr, value: FrontendValue) {
         let key = FrontendKey::of(at.ip().into(), Port::new(at.port()), self.case.proto);

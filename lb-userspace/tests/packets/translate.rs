@@ -144,7 +144,7 @@ fn ipv4_options_survive() {
             let case = rig.case;
             rig.serve(1);
             let mut asked = case.opening(case.pod(20_000), case.vip());
-            if let IpHeaders::Ipv4(ip, _) = &mut asked.ip {
+            if let IpHeaders::Ipv4(ip, _) = &mut *asked.ip {
                 // Record route (RFC 791 section 3.1), and the end of the list.
                 ip.options = [7, 11, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0].into();
             }

@@ -55,6 +55,8 @@ mod closed_ports;
 mod addresses;
 /// Whose port a server sees.
 mod ports;
+/// A load balancer that asks.
+mod health;
 /// Processes of the node.
 mod sockets;
 /// Clients that come back.

@@ -47,9 +47,12 @@ impl Probe {
     pub(crate) fn new(host: &Host, to: SocketAddr) -> Self {
         let any: IpAddr =
             if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let socket = host.within(|| Ok(UdpSocket::bind((any, 0))?)).unwrap();
+        Self::with(bound(host, (any, 0).into()), host, to)
+    }
+
+    /// Takes a socket of a host.
+    pub(crate) fn with(socket: UdpSocket, host: &Host, to: SocketAddr) -> Self {
         socket.connect(to).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let probe = Self { socket, from: host.name().to_owned(), to };
         probe.set(sockopt::Ipv4RecvErr, sockopt::Ipv6RecvErr, true);
         probe
@@ -119,6 +122,13 @@ impl Probe {
         };
         set.unwrap();
     }
+}
+
+/// A socket of a host that does not wait forever.
+pub(crate) fn bound(host: &Host, own: SocketAddr) -> UdpSocket {
+    let socket = host.within(|| Ok(UdpSocket::bind(own)?)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
 }
 
 /// An error, and who said it.

@@ -2,15 +2,17 @@
 //! packet, and so does an endpoint where nobody listens.
 
 use crate::chain::{Chain, FAR, FAR_UDP, NEAR, NODE_LEFT, at, ends};
-use crate::probe::{Heard, Probe};
+use crate::probe::{Heard, Probe, bound};
 use nix::errno::Errno;
 use std::net::{IpAddr, SocketAddr};
 use xtask::lab::Host;
-use xtask::lab::kubia::UDP as POD_UDP;
+use xtask::lab::kubia::{UDP as POD_UDP, pod_addresses};
 
 /// Ports of the Services.
 const UDP: u16 = 53;
 const CLOSED: u16 = 9;
+/// What `CLOSED` means at the endpoints.
+const CLOSED_ENDPOINT: u16 = 7;
 const FAR_CLOSED: u16 = 30709;
 const NEAR_UDP: u16 = 30853;
 const NEAR_CLOSED: u16 = 30809;
@@ -52,6 +54,34 @@ fn an_endpoint_that_refuses_datagrams_is_heard() {
     for to in [at(NEAR, CLOSED), at(NODE_LEFT, NEAR_CLOSED), at(NODE_LEFT, FAR_CLOSED)] {
         refused(chain.client(), &to);
     }
+}
+
+#[test]
+fn an_endpoint_hears_that_its_client_is_gone() {
+    let chain = Chain::new(&[]);
+    for (server, own, ways) in [
+        (&chain.pod, pod_addresses(11), [at(NEAR, CLOSED), at(NODE_LEFT, NEAR_CLOSED)]),
+        (chain.far(), ends(5, 2), [at(FAR, CLOSED), at(NODE_LEFT, FAR_CLOSED)]),
+    ] {
+        for (own, to) in own.into_iter().cycle().zip(ways.concat()) {
+            for client in [&chain.shell, chain.client()] {
+                gone(client, to, server, SocketAddr::new(own, CLOSED_ENDPOINT));
+            }
+        }
+    }
+}
+
+/// A client asks and goes; the endpoint's answer is refused, as the endpoint knows the client.
+fn gone(client: &Host, to: SocketAddr, server: &Host, own: SocketAddr) {
+    let socket = bound(server, own);
+    let asking = Probe::new(client, to);
+    asking.send(32).unwrap();
+    let (_, peer) = socket.recv_from(&mut [0; 32]).unwrap();
+    drop(asking);
+    let answering = Probe::with(socket, server, peer);
+    answering.send(32).unwrap();
+    let Heard { error, about, .. } = answering.hear();
+    assert_eq!((error, about), (Errno::ECONNREFUSED, peer), "{} by {to}", client.name());
 }
 
 /// These routers answer, each about the address that was asked, and the endpoint is next.

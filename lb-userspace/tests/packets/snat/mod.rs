@@ -7,7 +7,7 @@ mod source;
 
 use crate::case::{Case, neighbour_mac};
 use crate::frame::{Frame, HOPS};
-use crate::network::Uplink;
+use crate::network::Link;
 use crate::rig::Rig;
 use crate::tables::{ELSEWHERE, leading_to};
 use lb_common::layout::frontend::Choice;
@@ -39,7 +39,7 @@ pub(super) fn serve_elsewhere(rig: &mut Rig) -> Choice {
 
 /// A packet as it leaves by the uplink: one hop less, and from XDP with the addresses of the next
 /// hop, which the kernel adds to what TC redirects.
-pub(super) fn leaving(case: Case, uplink: &Uplink, frame: &Frame) -> Frame {
+pub(super) fn leaving(case: Case, uplink: &Link, frame: &Frame) -> Frame {
     let sent = frame.hops(HOPS - 1);
     let macs = (uplink.mac, neighbour_mac(frame.dst().ip()));
     if case.is_xdp() { sent.over(macs) } else { sent }
@@ -47,7 +47,7 @@ pub(super) fn leaving(case: Case, uplink: &Uplink, frame: &Frame) -> Frame {
 
 /// Sends a packet to the VIP that must reach the remote backend; gives the port it comes from.
 #[track_caller]
-pub(super) fn masqueraded(rig: &mut Rig, uplink: &Uplink, frame: &Frame) -> u16 {
+pub(super) fn masqueraded(rig: &mut Rig, uplink: &Link, frame: &Frame) -> u16 {
     let case = rig.case;
     let outcome = rig.send(frame);
     let port = outcome.frame().src().port();
@@ -58,7 +58,7 @@ pub(super) fn masqueraded(rig: &mut Rig, uplink: &Uplink, frame: &Frame) -> u16 
 
 /// The backend's answer to a port of the node must reach this client from the VIP.
 #[track_caller]
-pub(super) fn answered(rig: &mut Rig, uplink: &Uplink, port: u16, client: SocketAddr) {
+pub(super) fn answered(rig: &mut Rig, uplink: &Link, port: u16, client: SocketAddr) {
     let case = rig.case;
     let answer = case.later(remote(case), node(case, port));
     let sent = answer.between(case.vip(), client);
