@@ -90,6 +90,7 @@ pub(crate) fn at(
     v6: bool,
 ) -> Option<&'static FrontendValue> {
     let meaning = maps::address(addr);
+    maps::step(Step::Address, u64::from(meaning.0));
     if meaning.has(AddressValue::FRONTEND)
         && let Some(frontend) = maps::frontend(&FrontendKey::of(*addr, port, proto))
     {

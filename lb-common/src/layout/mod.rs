@@ -102,6 +102,19 @@ pub mod name {
         STAGES,
         XDP_STAGES,
     ];
+
+    /// Those that say what packets mean: the agent writes them, programs only read.
+    pub const TABLES: [&str; 9] = [
+        ADDRESSES,
+        FRONTENDS,
+        SOURCE_RANGES,
+        SLOTS,
+        BACKENDS,
+        SIBLINGS,
+        LINKS,
+        CLUSTER_CIDRS,
+        SERVICES,
+    ];
 }
 
 /// How many entries each map holds unless the operator says otherwise.

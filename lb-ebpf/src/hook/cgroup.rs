@@ -12,6 +12,7 @@ use aya_ebpf::programs::SockAddrContext;
 use lb_common::flow::Edge;
 use lb_common::layout::backend::BackendValue;
 use lb_common::layout::socket::{SocketKey, SocketValue};
+use lb_common::layout::step::Step;
 use lb_common::verdict::Reason;
 use lb_common::wire::{Addr, IpProto, Port};
 
@@ -95,6 +96,7 @@ fn backend_for(call: &Call, sticky: bool) -> Option<Result<(), Reason>> {
     let Some(frontend) = lookup::at(&addr, port, call.proto(), v6) else {
         return refused(call, &addr);
     };
+    maps::step(Step::Frontend, Step::word(frontend.service, u32::from(frontend.kind)));
     if !lookup::admits(frontend, &source(call, v6)) {
         return Some(Err(Reason::SourceRange));
     }
@@ -107,10 +109,12 @@ fn backend_for(call: &Call, sticky: bool) -> Option<Result<(), Reason>> {
         }
     }
     let choice = lookup::choice(frontend, true);
+    maps::step(Step::Choice, Step::word(choice.len, choice.flags));
     if let Some(reason) = select::nobody(choice) {
         return Some(Err(reason));
     }
     let id = select::backend(frontend, choice, &Addr::ANY, kernel::random());
+    maps::step(Step::Backend, u64::from(id));
     let Some(backend) = maps::backend(id).filter(|_| id != select::NONE) else {
         return Some(Err(Reason::StaleSlot));
     };

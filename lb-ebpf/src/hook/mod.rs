@@ -48,6 +48,7 @@ fn open<P: Packet>(packet: &P, seen: &Seen) -> Result<(), Stop> {
 #[inline(never)]
 fn find_ends(seen: &Seen, link: u32, draft: &mut Draft) -> Result<(), Stop> {
     let frontend = lookup::frontend(&seen.key, seen.v6())?;
+    maps::step(Step::Frontend, Step::word(frontend.service, u32::from(frontend.kind)));
     if !lookup::admits(frontend, &seen.key.src) {
         return Err(Reason::SourceRange.into());
     }
@@ -56,7 +57,6 @@ fn find_ends(seen: &Seen, link: u32, draft: &mut Draft) -> Result<(), Stop> {
         _ => lookup::client(link, &seen.key.src),
     };
     let choice = lookup::choice(frontend, client.inside);
-    maps::step(Step::Frontend, Step::word(frontend.service, u32::from(frontend.kind)));
     maps::step(Step::Client, u64::from(client.inside) | u64::from(client.on_this_node) << 1);
     maps::step(Step::Choice, Step::word(choice.len, choice.flags));
     let hash = hash::flow(&seen.key, maps::hash_seed());

@@ -146,20 +146,26 @@ impl Datapath {
 }
 
 /// The clock that the last agent measured since the machine started.
-fn known_clock(pins: &PinFolder) -> Option<Clock> {
+pub(super) fn known_clock(pins: &PinFolder) -> Option<Clock> {
     let clock = Maps::open(&pins.maps()).ok()?.clock().ok()?;
     (clock.hz != 0).then_some(clock)
 }
 
 /// A seed of this node's own. It has to outlive the agent: a flow whose entry is lost finds its
-/// backend again only by the same hash.
-fn seed(pins: &PinFolder) -> Result<u64> {
+/// backend again only by the same hash. The folder of the pins is told by its inode, which is the
+/// same whatever path leads there.
+pub(super) fn seed(pins: &PinFolder) -> Result<u64> {
     use std::hash::{BuildHasher as _, Hasher as _};
+    use std::os::unix::fs::MetadataExt as _;
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
         .context("reading the boot id")?;
+    let folder = pins.version();
+    let folder =
+        std::fs::metadata(&folder).with_context(|| format!("looking at {}", folder.display()))?;
     let mut hasher = FIXED.build_hasher();
     hasher.write(id.as_bytes());
-    hasher.write(pins.version().to_string_lossy().as_bytes());
+    hasher.write_u64(folder.dev());
+    hasher.write_u64(folder.ino());
     Ok(hasher.finish())
 }
 

@@ -46,6 +46,9 @@ pub const CGROUP: [&str; 8] = [
     "lb_connect6",
 ];
 
+/// Those of them that see `connect(2)`.
+pub const CONNECT: [&str; 2] = ["lb_connect4", "lb_connect6"];
+
 /// Constants of the programs, fixed when they are loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Constants {
@@ -92,14 +95,38 @@ impl Default for Capacities {
 /// # Errors
 /// The kernel refused a map, or a pinned map has another shape.
 pub fn load(constants: &Constants, capacities: &Capacities, pins: Option<&Path>) -> Result<Ebpf> {
-    let watched = u32::from(constants.watched);
+    let mut loader = loader(constants, capacities);
+    if let Some(folder) = pins {
+        pinned(&mut loader, folder, &name::ALL);
+    }
+    load_with(&mut loader)
+}
+
+/// Loads the object beside another one, whose pinned tables it takes: all that programs read and
+/// never write. The maps that they write are private and small.
+///
+/// # Errors
+/// The kernel refused a map, or a pinned map has another shape.
+pub fn load_beside(constants: &Constants, capacities: &Capacities, pins: &Path) -> Result<Ebpf> {
+    let mut loader = loader(constants, capacities);
+    pinned(&mut loader, pins, &name::TABLES);
+    for map in [name::AFFINITY, name::SOCKETS, name::FRAGMENTS, name::HELD] {
+        loader.map_max_entries(map, SMALL);
+    }
+    load_with(&mut loader)
+}
+
+/// Entries of private maps that few packets use.
+const SMALL: u32 = 1_024;
+
+fn loader<'a>(constants: &'a Constants, capacities: &Capacities) -> EbpfLoader<'a> {
     let mut loader = EbpfLoader::new();
     loader
         .verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS)
         .override_global("HZ", &constants.hz, true)
         .override_global("HASH_SEED", &constants.hash_seed, true)
         .override_global("NETNS_COOKIE", &constants.netns_cookie, true)
-        .override_global("WATCHED", &watched, true)
+        .override_global("WATCHED", if constants.watched { &1_u32 } else { &0_u32 }, true)
         .map_max_entries(name::CONNTRACK, capacities.conntrack)
         .map_max_entries(name::FRONTENDS, capacities.frontends)
         .map_max_entries(name::SLOTS, capacities.slots)
@@ -107,11 +134,16 @@ pub fn load(constants: &Constants, capacities: &Capacities, pins: Option<&Path>)
         .map_max_entries(name::BACKEND_STATS, capacities.backends)
         .map_max_entries(name::SERVICES, capacities.services)
         .map_max_entries(name::SERVICE_STATS, capacities.services);
-    if let Some(folder) = pins {
-        for map in name::ALL {
-            loader.map_pin_path(map, folder.join(map));
-        }
+    loader
+}
+
+fn pinned(loader: &mut EbpfLoader<'_>, folder: &Path, maps: &'static [&'static str]) {
+    for map in maps {
+        loader.map_pin_path(map, folder.join(map));
     }
+}
+
+fn load_with(loader: &mut EbpfLoader<'_>) -> Result<Ebpf> {
     loader
         .load(OBJECT)
         .context("loading the BPF object (`lb-agent check` says what the kernel has)")

@@ -329,6 +329,22 @@ impl Maps {
         Ok(())
     }
 
+    /// The half of a flow that is stored under `key`.
+    ///
+    /// # Errors
+    /// The kernel refused the read.
+    pub fn flow(&self, key: &FlowKey) -> Result<Option<FlowValue>> {
+        found(self.conntrack.get(&Raw(*key), 0)).context("reading map CONNTRACK")
+    }
+
+    /// The backend that a client had last.
+    ///
+    /// # Errors
+    /// The kernel refused the read.
+    pub fn remembered(&self, key: &AffinityKey) -> Result<Option<AffinityValue>> {
+        found(self.affinity.get(&Raw(*key), 0)).context("reading map AFFINITY")
+    }
+
     /// Stores a flow half, as the programs do. For tests and moves between layouts.
     ///
     /// # Errors
@@ -351,6 +367,18 @@ impl Maps {
     /// The kernel refused the write.
     pub fn put_affinity(&mut self, key: AffinityKey, value: AffinityValue) -> Result<()> {
         self.affinity.insert(Raw(key), Raw(value), 0).context("writing map AFFINITY")
+    }
+
+    /// Takes all entries out of `SOCKETS`.
+    ///
+    /// # Errors
+    /// The kernel refused a read or a write.
+    pub fn take_sockets(&mut self) -> Result<Vec<(SocketKey, SocketValue)>> {
+        let taken = self.sockets()?;
+        for (key, _) in &taken {
+            gone(self.sockets.remove(&Raw(*key))).context("writing map SOCKETS")?;
+        }
+        Ok(taken)
     }
 
     /// Forgets the backend of a client, as an eviction does. For tests.
@@ -400,6 +428,15 @@ fn range_of(key: &Key<[u8; 20]>) -> SourceRangeKey {
     let (prefix_len, bytes) = (key.prefix_len(), key.data());
     let [a, b, c, d, addr @ ..] = bytes;
     SourceRangeKey { prefix_len, service: u32::from_ne_bytes([a, b, c, d]), addr }
+}
+
+/// The value of an entry that may not be there.
+fn found<V>(result: Result<Raw<V>, MapError>) -> Result<Option<V>> {
+    match result {
+        Ok(Raw(value)) => Ok(Some(value)),
+        Err(MapError::KeyNotFound) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// An entry that is not there is as good as removed.

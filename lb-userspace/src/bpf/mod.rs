@@ -16,5 +16,7 @@ pub mod maps;
 pub mod attach;
 /// All of it together.
 pub mod datapath;
+/// Programs that no packet meets but those that are handed to them.
+pub mod private;
 
 pub use raw::{Raw, own_netns_cookie};

@@ -7,6 +7,8 @@
 pub mod role;
 /// The kernel's view, kept up to date.
 pub mod watch;
+/// The kernel's routes.
+pub mod route;
 
 use std::net::IpAddr;
 

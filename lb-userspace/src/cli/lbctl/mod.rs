@@ -24,6 +24,8 @@ mod resource;
 mod get;
 /// `lbctl describe`.
 mod describe;
+/// `lbctl trace`.
+mod trace;
 /// `lbctl completions`.
 mod completions;
 
@@ -42,6 +44,7 @@ Examples:
   lbctl get endpoints default/kubia       where its packets may go
   lbctl get conntrack --client 10.0.0.7   the flows of one client: client -> frontend -> backend
   lbctl describe service default/kubia    all about one Service
+  lbctl trace --from 10.244.0.20 --to 10.96.0.10:80   what becomes of a packet, and why
   lbctl get status                        is the agent running, are maps full, what was dropped
 
 Exit codes: 0 done, 1 not found or nothing pinned, 2 wrong usage";
@@ -63,6 +66,7 @@ struct Options {
 enum Verb {
     Get(get::Options),
     Describe(describe::Options),
+    Trace(trace::Options),
     Completions(completions::Options),
 }
 
@@ -88,6 +92,7 @@ fn perform(options: &Options, console: &mut Console<'_>) -> Result<()> {
     match &options.verb {
         Verb::Get(verb) => get::run(verb, &options.place, console),
         Verb::Describe(verb) => describe::run(verb, &options.place, console),
+        Verb::Trace(verb) => trace::run(verb, &options.place, console),
         Verb::Completions(verb) => completions::run(verb, Options::command(), console),
     }
 }

@@ -73,7 +73,8 @@ pub(crate) fn flows(
     views
 }
 
-fn view(key: &FlowKey, value: &FlowValue, tables: &Tables, ages: Ages) -> FlowView {
+/// One half.
+pub(crate) fn view(key: &FlowKey, value: &FlowValue, tables: &Tables, ages: Ages) -> FlowView {
     let is = |bit| value.flags & bit != 0;
     let ends = Ends::of(key, value);
     let current = tables.backends.get(&value.backend).map(|backend| backend.generation);

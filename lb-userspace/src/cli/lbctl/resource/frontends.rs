@@ -86,7 +86,8 @@ pub(crate) fn frontends(tables: &Tables) -> Vec<FrontendView> {
     views
 }
 
-fn kind(kind: u8) -> &'static str {
+/// The name of a kind of address.
+pub(crate) fn kind(kind: u8) -> &'static str {
     match kind {
         FrontendValue::CLUSTER_IP => "ClusterIP",
         FrontendValue::NODE_PORT => "NodePort",
@@ -96,7 +97,8 @@ fn kind(kind: u8) -> &'static str {
     }
 }
 
-fn choice(tables: &Tables, choice: &Choice) -> ChoiceView {
+/// A set of backends to choose from.
+pub(crate) fn choice(tables: &Tables, choice: &Choice) -> ChoiceView {
     let is = |bit| choice.flags & bit != 0;
     let range = tables.slots.get(&choice.base).filter(|_| choice.len != 0);
     let backends: BTreeSet<&u32> = range.into_iter().flatten().collect();

@@ -88,7 +88,7 @@ fn served(index: u32, value: &LinkValue) -> LinkView {
 }
 
 /// The name that the agent noted: indexes mean something in the agent's network namespace only.
-fn name(value: &LinkValue) -> Option<String> {
+pub(crate) fn name(value: &LinkValue) -> Option<String> {
     let bytes = value.name.split(|byte| *byte == 0).next().unwrap_or_default();
     (!bytes.is_empty()).then(|| String::from_utf8_lossy(bytes).into_owned())
 }
