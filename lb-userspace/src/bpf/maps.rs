@@ -328,6 +328,26 @@ impl Maps {
     pub fn remove_affinity(&mut self, key: &AffinityKey) -> Result<()> {
         gone(self.affinity.remove(&Raw(*key))).context("writing map AFFINITY")
     }
+
+    /// Forgets every flow, affinity and socket.
+    ///
+    /// # Errors
+    /// The kernel refused a read or a write.
+    pub fn forget_clients(&mut self) -> Result<()> {
+        self.flows()?.iter().try_for_each(|(key, _)| self.remove_flow(key))?;
+        self.affinities()?.iter().try_for_each(|(key, _)| self.remove_affinity(key))?;
+        self.forget_sockets()
+    }
+
+    /// Forgets every socket.
+    ///
+    /// # Errors
+    /// The kernel refused a read or a write.
+    pub fn forget_sockets(&mut self) -> Result<()> {
+        let known = self.sockets()?;
+        let mut forget = |(key, _): &_| gone(self.sockets.remove(&Raw(*key)));
+        known.iter().try_for_each(&mut forget).context("writing map SOCKETS")
+    }
 }
 
 /// How many entries the maps that are pinned in `folder` can hold, by name.

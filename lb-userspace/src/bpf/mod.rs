@@ -16,5 +16,7 @@ pub mod maps;
 pub mod attach;
 /// All of it together.
 pub mod datapath;
+/// All of it by itself, for packets that are only imagined.
+pub mod private;
 
 pub use raw::{Raw, own_netns_cookie};

@@ -1,0 +1,191 @@
+//! Scenarios through the real programs: objects in, packets in, verdicts out.
+//!
+//! A scenario is one node's view of a cluster, what is sent, and what must come out
+//! (`docs/simulate.md`). Its objects take the agent's own way (`source`, `compile`, `reconcile`)
+//! into maps that nobody else sees; its packets are handed to the loaded programs, in a network
+//! namespace that only this process is in. Nothing on the machine is touched or used, but a control
+//! group of this name, while processes of the node are played.
+//!
+//! The engine knows nothing of kube-proxy's rules: what is right stands in the file.
+
+/// The words of the format.
+mod scenario;
+/// What must come out.
+mod expect;
+/// The text of a file to a scenario.
+mod read;
+/// What came out.
+mod report;
+/// Packets as bytes.
+mod frame;
+/// What became of packets.
+mod fate;
+/// A node in a network namespace.
+mod network;
+/// Where its processes are.
+mod cgroup;
+/// The loaded programs on it.
+mod stage;
+/// Its processes.
+mod socket;
+/// Its agent.
+mod world;
+/// First packets of connections.
+mod judge;
+/// Flows that exist before a step.
+mod flows;
+/// Connections in order, with time.
+mod sequence;
+/// Questions to the health check server.
+mod http;
+/// What the agent knows and wants.
+mod facts;
+
+pub use read::BadFile;
+pub use report::{Check, Report};
+pub use scenario::Scenario;
+
+use crate::compile::node::SnatMode;
+use crate::health::Server;
+use crate::reconcile::Tables;
+use crate::reconcile::ids::Limits;
+use anyhow::{Context as _, Result, anyhow};
+use facts::{Happened, facts};
+use scenario::Step;
+use stage::{CAPACITIES, Stage};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, JoinHandle};
+use world::World;
+
+const LIMITS: Limits = Limits {
+    services: CAPACITIES.services,
+    backends: CAPACITIES.backends,
+    slots: CAPACITIES.slots,
+    frontends: CAPACITIES.frontends,
+};
+
+/// Runs scenarios, one after another, over programs that are loaded once.
+///
+/// The work is done by a thread that lives in its own network namespace.
+pub struct Simulator {
+    /// `None` while it ends.
+    scenarios: Option<Sender<Scenario>>,
+    reports: Receiver<Result<Report>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Simulator {
+    /// Loads the programs. `snat`: when clients' addresses are replaced.
+    ///
+    /// # Errors
+    /// No rights, or the kernel lacks something.
+    pub fn start(snat: SnatMode) -> Result<Self> {
+        let (scenarios, jobs) = channel();
+        let (out, reports) = channel();
+        let (ready_out, ready) = channel();
+        let work = move || match Stage::build() {
+            Ok(stage) => {
+                let _ = ready_out.send(Ok(()));
+                work(stage, snat, &jobs, &out);
+            }
+            Err(error) => drop(ready_out.send(Err(error))),
+        };
+        let thread = thread::Builder::new().name("simulate".to_owned()).spawn(work)?;
+        ready.recv().unwrap_or_else(|_| Err(ended()))?;
+        Ok(Self { scenarios: Some(scenarios), reports, thread: Some(thread) })
+    }
+
+    /// Runs one.
+    ///
+    /// # Errors
+    /// It cannot be played: the kernel refused an address, a packet or a call of it.
+    pub fn run(&mut self, scenario: Scenario) -> Result<Report> {
+        let sent = self.scenarios.as_ref().map(|scenarios| scenarios.send(scenario));
+        sent.and_then(Result::ok).ok_or_else(ended)?;
+        self.reports.recv().unwrap_or_else(|_| Err(ended()))
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        self.scenarios.take();
+        if let Some(thread) = self.thread.take() {
+            // A panic has been told on standard error already.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn ended() -> anyhow::Error {
+    anyhow!("the thread that runs scenarios has ended")
+}
+
+fn work(mut stage: Stage, snat: SnatMode, jobs: &Receiver<Scenario>, out: &Sender<Result<Report>>) {
+    for scenario in jobs {
+        if out.send(run(&mut stage, snat, &scenario)).is_err() {
+            return;
+        }
+    }
+}
+
+fn run(stage: &mut Stage, snat: SnatMode, scenario: &Scenario) -> Result<Report> {
+    stage.datapath.clear()?;
+    stage.network.set_addrs(&scenario.node)?;
+    let mut server = Server::new(stage.network.runtime());
+    let links = stage.network.links(&scenario.node);
+    let mut world = World::new(&scenario.node, snat, links, LIMITS);
+    // An agent without objects: the tables have to know the node before anything is opened.
+    let edits = world.restart(Tables::default());
+    stage.datapath.apply(&edits)?;
+
+    let mut checks = Vec::new();
+    for (number, step) in scenario.steps.iter().enumerate() {
+        let name = if number == 0 { String::new() } else { format!("then {number}: ") };
+        let judged = play(stage, &mut world, &mut server, step, number == 0)
+            .with_context(|| if number == 0 { "start".to_owned() } else { format!("then {number}") })?;
+        checks.extend(judged.into_iter().map(|check| check.within(&name)));
+    }
+    Ok(Report::new(&scenario.id, &scenario.title, checks, world.problems()))
+}
+
+/// Lets a step happen and judges what is expected of it.
+fn play(
+    stage: &mut Stage,
+    world: &mut World<'_>,
+    server: &mut Server,
+    step: &Step,
+    start: bool,
+) -> Result<Vec<Check>> {
+    let before = world.tables().clone();
+    let known = world.snapshot.clone();
+    let mut touched = world.observe(&step.changes);
+    let opened = flows::open(stage, world, &step.flows, &mut touched)?;
+    let edits = if start || step.restart {
+        let held = stage.datapath.maps().tables()?;
+        world.restart(held)
+    } else {
+        world.plan(&touched)
+    };
+    stage.datapath.apply(&edits)?;
+    stage.network.set_pods(&pods(world, step))?;
+    http::settle(server, world, step);
+
+    let changed = world.snapshot != known || !edits.is_empty();
+    let mut checks = Vec::new();
+    for packet in &step.packets {
+        checks.push(judge::packet(stage, world, packet)?);
+    }
+    checks.extend(flows::judge(stage, world, &opened)?);
+    checks.extend(sequence::sequence(stage, world, &step.sequence)?);
+    checks.extend(http::judge(&stage.network, world, step)?);
+    checks.extend(facts(&step.expected, world, &Happened { before: &before, changed }));
+    Ok(checks)
+}
+
+/// Addresses that are pods of this node: endpoints here, and clients that are told to be pods.
+fn pods(world: &World<'_>, step: &Step) -> std::collections::BTreeSet<std::net::IpAddr> {
+    let clients = step.packets.iter().map(|packet| packet.src);
+    let clients = clients.chain(step.sequence.iter().map(|connection| connection.src));
+    let is_pod = |ip: &std::net::IpAddr| world.node.takes_for_pod(ip) && !world.node.ips.contains(ip);
+    world.local_pods().into_iter().chain(clients.filter(is_pod)).collect()
+}
