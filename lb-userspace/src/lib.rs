@@ -15,6 +15,8 @@ pub mod compile;
 pub mod reconcile;
 /// Tables into the kernel, programs onto links.
 pub mod bpf;
+/// Answers to load balancers that ask whether this node has endpoints.
+pub mod health;
 /// What the operator asked.
 pub mod config;
 /// The one loop that joins the stages.

@@ -8,6 +8,8 @@
 pub mod check;
 /// Removing every trace.
 pub mod cleanup;
+/// The node's links, and what is attached to them.
+mod links;
 /// What the agent knows and does.
 mod state;
 

@@ -1,47 +1,30 @@
 //! What the agent knows, and what it does about it.
 
+use super::links::Links;
 use crate::bpf::datapath::{Datapath, Options};
 use crate::bpf::loader::Capacities;
 use crate::bpf::pin::PinFolder;
-use crate::compile::{self, NodeView, node};
-use crate::config::{RunArgs, SocketLb, Xdp};
-use crate::link::{self, Link, Role, role};
-use crate::model::status::{LinkStatus, Status};
+use crate::compile::{self, NodeView};
+use crate::config::{RunArgs, SocketLb};
+use crate::link::Link;
+use crate::model::status::Status;
 use crate::model::{Change, EndpointSlice, ObjectName, Problem, Snapshot};
-use crate::reconcile::planner::NodeTables;
 use crate::reconcile::{Edit, Planner, ids};
 use anyhow::{Context as _, Result};
-use ipnet::IpNet;
-use lb_common::layout::node::XdpState;
-use lb_common::wire::Addr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
-
-/// A link with our programs.
-struct Attached {
-    name: String,
-    role: Role,
-    /// How the TC programs are attached, as in `LINKS`.
-    tc: u8,
-    /// Whether XDP is.
-    xdp: XdpState,
-}
 
 /// The agent's state.
 pub(super) struct State {
     args: RunArgs,
-    settings: link::Settings,
     datapath: Datapath,
     planner: Planner,
     snapshot: Snapshot,
     /// The Service of every slice, by the slice's name.
     slice_owners: BTreeMap<ObjectName, ObjectName>,
-    links: Option<Vec<Link>>,
-    /// Links with our programs, by index.
-    attached: BTreeMap<u32, Attached>,
+    links: Links,
     dirty: BTreeSet<ObjectName>,
     synced: bool,
     started: bool,
@@ -62,19 +45,13 @@ impl State {
         let mut snapshot = Snapshot::default();
         snapshot.node.name.clone_from(&node);
         Ok(Self {
-            settings: link::Settings {
-                devices: args.device_set().context("reading --devices")?,
-                cluster_cidrs: args.cluster_cidr.clone(),
-                xdp: args.xdp.into(),
-            },
+            links: Links::new(args)?,
             status: new_status(args, node),
             args: args.clone(),
             datapath,
             planner,
             snapshot,
             slice_owners: BTreeMap::new(),
-            links: None,
-            attached: BTreeMap::new(),
             dirty: BTreeSet::new(),
             synced: false,
             started: false,
@@ -125,7 +102,7 @@ impl State {
 
     /// Takes in the node's links.
     pub(super) fn set_links(&mut self, links: Vec<Link>) {
-        self.links = Some(links);
+        self.links.set(links);
         if self.started {
             self.settle_links();
         }
@@ -141,14 +118,14 @@ impl State {
         self.failures.clear();
         self.planner = adopted(&mut self.datapath)?;
         self.started = false;
-        self.attached.clear();
+        self.links.forget_attached();
         self.dirty.extend(self.snapshot.services.keys().cloned());
         Ok(())
     }
 
     /// Brings the kernel to what is wanted now, as far as everything is known.
     pub(super) fn settle(&mut self) {
-        if !self.synced || self.links.is_none() {
+        if !self.synced || !self.links.are_known() {
             return;
         }
         let first = !self.started;
@@ -213,79 +190,18 @@ impl State {
 
     /// Tells the programs what the node is.
     fn settle_node(&mut self) {
-        let links = self.links.as_deref().unwrap_or_default();
-        let addrs = links.iter().flat_map(|link| link.addrs.iter().map(|(ip, _)| *ip));
-        let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let addrs: BTreeSet<IpAddr> = addrs.chain([localhost]).collect();
-        let mut entries = role::entries(links, &self.settings);
-        for (index, Attached { tc, xdp, .. }) in &self.attached {
-            entries.entry(*index).and_modify(|entry| (entry.tc, entry.xdp) = (*tc, *xdp));
-        }
-        let edits = self.planner.update_node(&NodeTables {
-            addrs: node::node_port_addrs(addrs.into_iter(), &self.args.nodeport_addresses),
-            cidrs: self.args.cluster_cidr.iter().map(cidr).collect(),
-            links: entries,
-        });
+        let edits = self.planner.update_node(&self.links.tables());
         self.apply(&edits);
     }
 
     /// Tells the programs of the links first, and attaches them then.
     fn settle_links(&mut self) {
         self.settle_node();
-        let wanted = self.wanted_links();
-        self.detach_others(&wanted);
-        for (link, role) in &wanted {
-            let as_it_is =
-                |attached: &Attached| attached.name == link.name && attached.role == *role;
-            if !self.attached.get(&link.index).is_some_and(as_it_is) {
-                self.attach(link, *role);
-            }
+        for error in self.links.attach(&mut self.datapath) {
+            self.note(Err(error));
         }
         self.settle_node();
-        self.status.links = self.attached.iter().map(link_status).collect();
-    }
-
-    /// The links that carry clients.
-    fn wanted_links(&self) -> Vec<(Link, Role)> {
-        let with_role = |link: &Link| (link.clone(), role::role(link, &self.settings));
-        let links = self.links.iter().flatten().map(with_role);
-        links.filter(|(_, role)| *role != Role::None).collect()
-    }
-
-    fn detach_others(&mut self, wanted: &[(Link, Role)]) {
-        let indexes: Vec<u32> = wanted.iter().map(|(link, _)| link.index).collect();
-        let gone: Vec<u32> =
-            self.attached.keys().filter(|index| !indexes.contains(index)).copied().collect();
-        for index in gone {
-            let name = self.attached.remove(&index).map(|attached| attached.name);
-            if let Some(name) = name.filter(|name| exists(name)) {
-                let detached = self.datapath.detach(&name, index);
-                self.note(detached);
-            }
-        }
-        let detached = self.datapath.detach_all_but(&indexes);
-        self.note(detached);
-    }
-
-    fn attach(&mut self, link: &Link, role: Role) {
-        let Link { name, index, .. } = link;
-        let wanted = role::xdp(link, role, self.settings.xdp);
-        let tc = match self.datapath.attach_tc(name, *index) {
-            Ok(tc) => tc,
-            // A link that went away meanwhile is reported in a moment; any other failure stays.
-            Err(error) if !exists(name) => return tracing::debug!(link = %name, "gone: {error:#}"),
-            Err(error) => return self.note(Err(error)),
-        };
-        let generic_too = self.args.xdp == Xdp::On;
-        let xdp = match self.datapath.attach_xdp(name, *index, wanted, generic_too) {
-            Ok(xdp) => xdp,
-            Err(error) => {
-                self.note(Err(error));
-                XdpState::REFUSED
-            }
-        };
-        tracing::info!(link = %name, ?role, "attached");
-        self.attached.insert(*index, Attached { name: name.clone(), role, tc, xdp });
+        self.status.links = self.links.status();
     }
 
     fn attach_sockets(&mut self) {
@@ -335,21 +251,6 @@ impl State {
     }
 }
 
-/// What the status says of a link.
-fn link_status((index, attached): (&u32, &Attached)) -> LinkStatus {
-    let kind = match attached.role {
-        Role::Pod => "pod",
-        Role::Uplink => "uplink",
-        Role::None => "none",
-    };
-    LinkStatus {
-        index: *index,
-        name: attached.name.clone(),
-        kind: kind.to_owned(),
-        reason: String::new(),
-    }
-}
-
 fn adopted(datapath: &mut Datapath) -> Result<Planner> {
     let Capacities { services, backends, slots, frontends, .. } = Capacities::default();
     let limits = ids::Limits { services, backends, slots, frontends };
@@ -383,17 +284,6 @@ fn cgroup(named: Option<&Path>) -> Result<PathBuf> {
         (kind == "cgroup2").then(|| PathBuf::from(folder))
     });
     root.context("no cgroup of version 2 is mounted: processes of the node cannot be served (mount one, or use --socket-lb off)")
-}
-
-fn exists(link: &str) -> bool {
-    nix::net::if_::if_nametoindex(link).is_ok()
-}
-
-/// A range as `CLUSTER_CIDRS` has it.
-fn cidr(net: &IpNet) -> ([u8; 16], u32) {
-    let net = net.trunc();
-    let mapped = if net.addr().is_ipv4() { 96 } else { 0 };
-    (Addr::from(net.addr()).0, u32::from(net.prefix_len()) + mapped)
 }
 
 fn set<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) {

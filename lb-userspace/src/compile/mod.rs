@@ -11,6 +11,8 @@ pub mod endpoint;
 pub mod frontend;
 /// The node itself: addresses, links.
 pub mod node;
+/// What a load balancer in front of the cluster is told.
+pub mod health;
 
 use crate::model::{
     Algorithm, EndpointSlice, ObjectName, Problem, Protocol, Service, ServicePort, ServiceType,

@@ -2,6 +2,7 @@
 
 mod endpoint;
 mod frontend;
+mod health;
 mod node;
 mod plan;
 
