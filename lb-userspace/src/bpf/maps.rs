@@ -336,17 +336,19 @@ impl Maps {
     pub fn forget_clients(&mut self) -> Result<()> {
         self.flows()?.iter().try_for_each(|(key, _)| self.remove_flow(key))?;
         self.affinities()?.iter().try_for_each(|(key, _)| self.remove_affinity(key))?;
-        self.forget_sockets()
+        self.take_sockets().map(drop)
     }
 
-    /// Forgets every socket.
+    /// Takes all entries out of `SOCKETS`.
     ///
     /// # Errors
     /// The kernel refused a read or a write.
-    pub fn forget_sockets(&mut self) -> Result<()> {
-        let known = self.sockets()?;
-        let mut forget = |(key, _): &_| gone(self.sockets.remove(&Raw(*key)));
-        known.iter().try_for_each(&mut forget).context("writing map SOCKETS")
+    pub fn take_sockets(&mut self) -> Result<Vec<(SocketKey, SocketValue)>> {
+        let taken = self.sockets()?;
+        for (key, _) in &taken {
+            gone(self.sockets.remove(&Raw(*key))).context("writing map SOCKETS")?;
+        }
+        Ok(taken)
     }
 }
 

@@ -1,5 +1,5 @@
 //! A datapath that nobody else meets: the programs in the kernel, with maps of their own, on no
-//! link. Packets are handed to them one by one (`BPF_PROG_TEST_RUN`, include/uapi/linux/bpf.h), and
+//! link. Packets are handed to them one by one (`BPF_PROG_TEST_RUN`, `include/uapi/linux/bpf.h`), and
 //! what becomes of each is told.
 //!
 //! Programs that work on system calls have no test run: they are attached to a cgroup, for as long
@@ -157,7 +157,7 @@ fn context(hook: Hook, link: u32, len: usize) -> Result<Vec<u8>> {
     Ok(words.into_iter().flat_map(u32::to_ne_bytes).collect())
 }
 
-/// `enum xdp_action` and the `TC_ACT_` numbers (include/uapi/linux/pkt_cls.h).
+/// `enum xdp_action` and the `TC_ACT_` numbers (`include/uapi/linux/pkt_cls.h`).
 fn action(hook: Hook, number: u32) -> Result<Action> {
     Ok(match (hook, number) {
         (Hook::Xdp, 1) | (Hook::TcIngress | Hook::TcEgress, 2) => Action::Drop,

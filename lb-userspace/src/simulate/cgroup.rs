@@ -75,8 +75,7 @@ fn sweep(home: &Path) {
 
 /// The folder of the control group that this process is in.
 fn home() -> Result<PathBuf> {
-    let mounts =
-        fs::read_to_string("/proc/self/mounts").context("reading /proc/self/mounts")?;
+    let mounts = fs::read_to_string("/proc/self/mounts").context("reading /proc/self/mounts")?;
     let own = fs::read_to_string("/proc/self/cgroup").context("reading /proc/self/cgroup")?;
     find(&mounts, &own).context(
         "no cgroup of version 2 is mounted, so processes of the node cannot be simulated \
@@ -105,7 +104,10 @@ mod tests {
                       cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
         let unified = "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n";
         let found = |mounts, own| find(mounts, own).map(|path| path.display().to_string());
-        assert_eq!(found(hybrid, "4:memory:/x\n0::/\n").as_deref(), Some("/sys/fs/cgroup/unified/"));
+        assert_eq!(
+            found(hybrid, "4:memory:/x\n0::/\n").as_deref(),
+            Some("/sys/fs/cgroup/unified/")
+        );
         assert_eq!(
             found(unified, "0::/user.slice/a.scope\n").as_deref(),
             Some("/sys/fs/cgroup/user.slice/a.scope")

@@ -2,7 +2,7 @@
 
 use super::expect::{Expect, Verdict};
 use super::frame::{self, Ends, Parsed};
-use super::scenario::{Class, Node};
+use super::scenario::{Class, Node, Proto};
 use crate::bpf::private::{Action, Outcome};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,7 +38,11 @@ impl Fate {
             Ok(Parsed::Reset(reset)) if *action == Action::Leave && reset == back => Self::Reject,
             Ok(Parsed::Unreachable(to, about)) => {
                 let is_ours = *action == Action::Leave && to == ends.src.ip() && about == *ends;
-                if is_ours { Self::Reject } else { Self::Odd(format!("an ICMP error went to {to}")) }
+                if is_ours {
+                    Self::Reject
+                } else {
+                    Self::Odd(format!("an ICMP error went to {to}"))
+                }
             }
             Ok(Parsed::Reset(now) | Parsed::Data(now)) => Self::translated(ends, &now),
         }
@@ -79,6 +83,11 @@ pub(super) struct Client<'a> {
 }
 
 impl Client<'_> {
+    /// Both ends of a connection from a port of this client.
+    pub(super) fn ends(&self, port: u16, proto: Proto, dst: SocketAddr) -> Ends {
+        Ends { proto, src: SocketAddr::new(self.ip, port), dst }
+    }
+
     /// A process of the node.
     pub(super) fn is_process(&self) -> bool {
         matches!(self.class, Class::Node | Class::Localhost)
@@ -89,7 +98,7 @@ impl Seen {
     /// Adds one.
     pub(super) fn add(&mut self, fate: Fate, client: &Client<'_>) {
         let verdict = match fate {
-            Fate::Odd(why) => return drop(self.odd.insert(why)),
+            Fate::Odd(why) => return self.add_odd(why),
             Fate::Pass => Verdict::Pass,
             Fate::Drop => Verdict::Drop,
             Fate::Reject => Verdict::Reject,

@@ -1,6 +1,7 @@
 //! Questions to the health check server: over real sockets, in the private namespace.
 
-use super::expect::{Expectations, Health, Reply};
+use super::expect::Reply;
+use super::expect::facts::{Expectations, Health};
 use super::network::Network;
 use super::report::{Check, json};
 use super::scenario::{Request, Step};
@@ -8,7 +9,7 @@ use super::world::World;
 use crate::compile::Family;
 use crate::compile::health::{self, listen_addrs};
 use crate::health::Server;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -36,11 +37,12 @@ pub(super) fn settle(server: &mut Server, world: &World<'_>, step: &Step) {
 /// A socket could not be made.
 pub(super) fn judge(network: &Network, world: &World<'_>, step: &Step) -> Result<Vec<Check>> {
     let mut checks = health_checks(network, world, &step.expected)?;
+    let addrs = addrs(world);
     for request in &step.http {
-        checks.push(request_check(network, request)?);
+        checks.push(request_check(network, &addrs, request)?);
     }
     for port in &step.http_closed {
-        checks.push(closed(network, *port)?);
+        checks.push(closed(network, &addrs, *port)?);
     }
     Ok(checks)
 }
@@ -66,11 +68,9 @@ fn health_checks(
 
 /// What is answered about a Service; `None`: nothing, or nothing that can be understood.
 fn told(network: &Network, world: &World<'_>, check: &health::Check) -> Result<Option<Health>> {
-    let listened = listen_addrs(world.node.ips.iter().copied(), &world.node.port_ranges());
-    let of_service = |ip: &&IpAddr| check.local_endpoints.contains_key(&Family::of((**ip).into()));
-    let Some(ip) = listened.iter().find(of_service) else { return Ok(None) };
-    let to = SocketAddr::new(reachable(*ip), check.port);
-    let Some(answer) = network.block_on(ask(to, "/"))? else { return Ok(None) };
+    let of_service = |ip: &IpAddr| check.local_endpoints.contains_key(&Family::of((*ip).into()));
+    let addrs: Vec<IpAddr> = addrs(world).into_iter().filter(of_service).collect();
+    let Some(answer) = network.block_on(ask(&addrs, check.port, "/"))? else { return Ok(None) };
     let count = answer.body.get("localEndpoints").and_then(Value::as_u64);
     Ok(count.and_then(|count| usize::try_from(count).ok()).map(|local_ready_endpoints| Health {
         port: check.port,
@@ -79,19 +79,21 @@ fn told(network: &Network, world: &World<'_>, check: &health::Check) -> Result<O
     }))
 }
 
-/// An address by which a socket that is bound to `ip` is reached.
-fn reachable(ip: IpAddr) -> IpAddr {
-    match ip {
+/// Addresses by which the server is reached, whatever it listens at.
+fn addrs(world: &World<'_>) -> Vec<IpAddr> {
+    let listened = listen_addrs(world.node.ips.iter().copied(), &world.node.port_ranges());
+    let reachable = listened.into_iter().map(|ip| match ip {
         IpAddr::V4(v4) if v4.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(v6) if v6.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        other => other,
-    }
+        IpAddr::V4(_) | IpAddr::V6(_) => ip,
+    });
+    reachable.collect()
 }
 
-fn request_check(network: &Network, request: &Request) -> Result<Check> {
+fn request_check(network: &Network, addrs: &[IpAddr], request: &Request) -> Result<Check> {
     let Request { name, port, path, expect } = request;
     let about = format!("GET {path} at port {port}");
-    let answer = network.block_on(ask_localhost(*port, path))?;
+    let answer = network.block_on(ask(addrs, *port, path))?;
     let differences = match &answer {
         Some(answer) => answer.differences(expect),
         None => vec![format!("nobody listens at port {port}")],
@@ -110,8 +112,8 @@ fn request_check(network: &Network, request: &Request) -> Result<Check> {
 }
 
 /// `httpClosed`.
-fn closed(network: &Network, port: u16) -> Result<Check> {
-    let answer = network.block_on(ask_localhost(port, "/"))?;
+fn closed(network: &Network, addrs: &[IpAddr], port: u16) -> Result<Check> {
+    let answer = network.block_on(ask(addrs, port, "/"))?;
     let actual = if answer.is_some() { "open" } else { "closed" };
     Ok(Check::fact(format!("httpClosed {port}"), &"closed", &actual))
 }
@@ -155,25 +157,19 @@ impl Answer {
     }
 }
 
-/// Asks over either family; `None`: nobody listens.
-async fn ask_localhost(port: u16, path: &str) -> Result<Option<Answer>> {
-    let v4 = ask(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port), path).await?;
-    match v4 {
-        Some(answer) => Ok(Some(answer)),
-        None => ask(SocketAddr::new(Ipv6Addr::LOCALHOST.into(), port), path).await,
+/// Asks at the first of these addresses that is listened at; `None`: none is.
+async fn ask(addrs: &[IpAddr], port: u16, path: &str) -> Result<Option<Answer>> {
+    for to in addrs.iter().map(|ip| SocketAddr::new(*ip, port)) {
+        let stream = match TcpStream::connect(to).await {
+            Ok(stream) => stream,
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => continue,
+            Err(error) => return Err(error).with_context(|| format!("connecting to {to}")),
+        };
+        let answer = tokio::time::timeout(PATIENCE, get(stream, path)).await;
+        let answer = answer.with_context(|| format!("waiting {PATIENCE:?} for {to}"))?;
+        return answer.with_context(|| format!("asking {to}")).map(Some);
     }
-}
-
-async fn ask(to: SocketAddr, path: &str) -> Result<Option<Answer>> {
-    let stream = match TcpStream::connect(to).await {
-        Ok(stream) => stream,
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => return Ok(None),
-        Err(error) => return Err(error).with_context(|| format!("connecting to {to}")),
-    };
-    match tokio::time::timeout(PATIENCE, get(stream, path)).await {
-        Ok(answer) => answer.with_context(|| format!("asking {to}")).map(Some),
-        Err(_) => bail!("{to} did not answer within {PATIENCE:?}"),
-    }
+    Ok(None)
 }
 
 async fn get(stream: TcpStream, path: &str) -> Result<Answer> {

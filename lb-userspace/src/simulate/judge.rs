@@ -5,7 +5,7 @@ use super::fate::{Client, Fate, Seen};
 use super::report::{Check, json};
 use super::scenario::{Packet, Proto};
 use super::socket::{self, Call};
-use super::stage::{Stage, ends};
+use super::stage::Stage;
 use super::world::World;
 use anyhow::Result;
 use lb_common::verdict::Reason;
@@ -26,7 +26,7 @@ const RETURNS: u32 = 8;
 /// # Errors
 /// The kernel refused a run or a call.
 pub(super) fn packet(stage: &mut Stage, world: &World<'_>, packet: &Packet) -> Result<Check> {
-    let dst = SocketAddr::new(packet.dst, packet.dst_port);
+    let dst = packet.dst();
     let class = packet.from.unwrap_or_else(|| world.node.class(&packet.src));
     let client = Client { node: world.node, class, ip: packet.src };
     let mut connections = Connections { stage, client, proto: packet.proto, dst, number: 0 };
@@ -34,7 +34,7 @@ pub(super) fn packet(stage: &mut Stage, world: &World<'_>, packet: &Packet) -> R
 
     let before = connections.stage.mishaps()?;
     let _listener = socket::listener(packet.proto, &client, dst);
-    let mut seen = connections.spread(tries(&accepted))?;
+    let mut seen = connections.spread(tries(&accepted), world.has_affinity())?;
     if let Some(timeout_s) = packet.expect.affinity {
         connections.come_back(timeout_s, &mut seen)?;
     }
@@ -56,8 +56,7 @@ pub(super) fn packet(stage: &mut Stage, world: &World<'_>, packet: &Packet) -> R
 }
 
 fn about(packet: &Packet) -> String {
-    let dst = SocketAddr::new(packet.dst, packet.dst_port);
-    format!("{} {} -> {dst}", packet.proto.name(), packet.src)
+    format!("{} {} -> {}", packet.proto.name(), packet.src, packet.dst())
 }
 
 fn expected(packet: &Packet) -> Value {
@@ -106,18 +105,19 @@ impl Connections<'_> {
         let Self { ref mut stage, client, proto, dst, number } = *self;
         let even = number % 2 == 0;
         if client.is_process() && proto != Proto::Sctp {
-            let call =
-                if proto == Proto::Udp && even { Call::SendTo } else { Call::Connect };
+            let call = if proto == Proto::Udp && even { Call::SendTo } else { Call::Connect };
             return stage.ask(&client, (proto, dst), call);
         }
-        stage.open(&client, &ends(proto, &client, port, dst), even)
+        stage.open(&client, &client.ends(port, proto, dst), even)
     }
 
     /// Opens that many, each as if the client had never been seen.
-    fn spread(&mut self, tries: usize) -> Result<Seen> {
+    fn spread(&mut self, tries: usize, has_affinity: bool) -> Result<Seen> {
         let mut seen = Seen::default();
         for _ in 0..tries {
-            self.stage.forget_affinities()?;
+            if has_affinity {
+                self.stage.forget_affinities()?;
+            }
             seen.add(self.open()?, &self.client);
         }
         Ok(seen)
@@ -130,7 +130,9 @@ impl Connections<'_> {
             self.stage.pass_time(timeout_s.saturating_sub(1))?;
             let next = self.open()?;
             if backend(&next) != backend(&first) {
-                seen.add_odd(format!("a client that came back within {timeout_s} s was sent elsewhere"));
+                seen.add_odd(format!(
+                    "a client that came back within {timeout_s} s was sent elsewhere"
+                ));
                 return Ok(());
             }
         }

@@ -47,12 +47,15 @@ pub use scenario::Scenario;
 
 use crate::compile::node::SnatMode;
 use crate::health::Server;
-use crate::reconcile::Tables;
+use crate::model::ObjectName;
 use crate::reconcile::ids::Limits;
 use anyhow::{Context as _, Result, anyhow};
 use facts::{Happened, facts};
-use scenario::Step;
+use scenario::{Class, Step};
+use sequence::Timeline;
 use stage::{CAPACITIES, Stage};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use world::World;
@@ -100,8 +103,8 @@ impl Simulator {
     /// # Errors
     /// It cannot be played: the kernel refused an address, a packet or a call of it.
     pub fn run(&mut self, scenario: Scenario) -> Result<Report> {
-        let sent = self.scenarios.as_ref().map(|scenarios| scenarios.send(scenario));
-        sent.and_then(Result::ok).ok_or_else(ended)?;
+        let scenarios = self.scenarios.as_ref().ok_or_else(ended)?;
+        scenarios.send(scenario).map_err(|_| ended())?;
         self.reports.recv().unwrap_or_else(|_| Err(ended()))
     }
 }
@@ -131,61 +134,85 @@ fn work(mut stage: Stage, snat: SnatMode, jobs: &Receiver<Scenario>, out: &Sende
 fn run(stage: &mut Stage, snat: SnatMode, scenario: &Scenario) -> Result<Report> {
     stage.datapath.clear()?;
     stage.network.set_addrs(&scenario.node)?;
-    let mut server = Server::new(stage.network.runtime());
     let links = stage.network.links(&scenario.node);
-    let mut world = World::new(&scenario.node, snat, links, LIMITS);
+    let server = Server::new(stage.network.runtime());
+    let world = World::new(&scenario.node, snat, links, LIMITS);
+    let mut run = Run { stage, world, server, timeline: Timeline::default() };
     // An agent without objects: the tables have to know the node before anything is opened.
-    let edits = world.restart(Tables::default());
-    stage.datapath.apply(&edits)?;
+    run.restart()?;
 
     let mut checks = Vec::new();
     for (number, step) in scenario.steps.iter().enumerate() {
-        let name = if number == 0 { String::new() } else { format!("then {number}: ") };
-        let judged = play(stage, &mut world, &mut server, step, number == 0)
-            .with_context(|| if number == 0 { "start".to_owned() } else { format!("then {number}") })?;
-        checks.extend(judged.into_iter().map(|check| check.within(&name)));
+        let name = if number == 0 { "start".to_owned() } else { format!("then {number}") };
+        let judged = run.play(step, number == 0).with_context(|| name.clone())?;
+        let prefix = if number == 0 { String::new() } else { name + ": " };
+        checks.extend(judged.into_iter().map(|check| check.within(&prefix)));
     }
-    Ok(Report::new(&scenario.id, &scenario.title, checks, world.problems()))
+    Ok(Report::new(scenario, checks, run.world.problems()))
 }
 
-/// Lets a step happen and judges what is expected of it.
-fn play(
-    stage: &mut Stage,
-    world: &mut World<'_>,
-    server: &mut Server,
-    step: &Step,
-    start: bool,
-) -> Result<Vec<Check>> {
-    let before = world.tables().clone();
-    let known = world.snapshot.clone();
-    let mut touched = world.observe(&step.changes);
-    let opened = flows::open(stage, world, &step.flows, &mut touched)?;
-    let edits = if start || step.restart {
-        let held = stage.datapath.maps().tables()?;
-        world.restart(held)
-    } else {
-        world.plan(&touched)
-    };
-    stage.datapath.apply(&edits)?;
-    stage.network.set_pods(&pods(world, step))?;
-    http::settle(server, world, step);
-
-    let changed = world.snapshot != known || !edits.is_empty();
-    let mut checks = Vec::new();
-    for packet in &step.packets {
-        checks.push(judge::packet(stage, world, packet)?);
-    }
-    checks.extend(flows::judge(stage, world, &opened)?);
-    checks.extend(sequence::sequence(stage, world, &step.sequence)?);
-    checks.extend(http::judge(&stage.network, world, step)?);
-    checks.extend(facts(&step.expected, world, &Happened { before: &before, changed }));
-    Ok(checks)
+/// A scenario that is being played.
+struct Run<'a> {
+    stage: &'a mut Stage,
+    world: World<'a>,
+    server: Server,
+    timeline: Timeline,
 }
 
-/// Addresses that are pods of this node: endpoints here, and clients that are told to be pods.
-fn pods(world: &World<'_>, step: &Step) -> std::collections::BTreeSet<std::net::IpAddr> {
-    let clients = step.packets.iter().map(|packet| packet.src);
-    let clients = clients.chain(step.sequence.iter().map(|connection| connection.src));
-    let is_pod = |ip: &std::net::IpAddr| world.node.takes_for_pod(ip) && !world.node.ips.contains(ip);
-    world.local_pods().into_iter().chain(clients.filter(is_pod)).collect()
+impl Run<'_> {
+    /// Lets a step happen and judges what is expected of it.
+    fn play(&mut self, step: &Step, start: bool) -> Result<Vec<Check>> {
+        let before = self.world.tables().clone();
+        let known = self.world.snapshot.clone();
+        let mut touched = self.world.observe(&step.changes);
+        let opened = flows::open(self.stage, &mut self.world, &step.flows, &mut touched)?;
+        let edits = if start || step.restart { self.restart()? } else { self.plan(&touched)? };
+        let pods = self.pods(step);
+        self.stage.network.set_pods(&pods)?;
+        http::settle(&mut self.server, &self.world, step);
+
+        let Self { stage, world, timeline, .. } = self;
+        let changed = world.snapshot != known || edits != 0;
+        let mut checks = Vec::new();
+        for packet in &step.packets {
+            checks.push(judge::packet(stage, world, packet)?);
+        }
+        for flow in &opened {
+            checks.push(flow.judge(stage, world)?);
+        }
+        for connection in &step.sequence {
+            checks.push(timeline.judge(stage, world, connection)?);
+        }
+        checks.extend(http::judge(&stage.network, world, step)?);
+        checks.extend(facts(&step.expected, world, &Happened { before: &before, changed }));
+        Ok(checks)
+    }
+
+    /// Another agent takes over what the tables hold. Gives the number of its edits.
+    fn restart(&mut self) -> Result<usize> {
+        let held = self.stage.datapath.maps().tables()?;
+        let edits = self.world.restart(held);
+        self.stage.datapath.apply(&edits)?;
+        Ok(edits.len())
+    }
+
+    /// Plans these Services. Gives the number of edits.
+    fn plan(&mut self, services: &BTreeSet<ObjectName>) -> Result<usize> {
+        let edits = self.world.plan(services);
+        self.stage.datapath.apply(&edits)?;
+        Ok(edits.len())
+    }
+
+    /// Addresses of pods of this node: endpoints here, and clients that are told to be pods.
+    fn pods(&self, step: &Step) -> BTreeSet<IpAddr> {
+        let node = self.world.node;
+        let packets = step.packets.iter().map(|packet| (packet.from, packet.src));
+        let connections = step.sequence.iter().map(|connection| (connection.from, connection.src));
+        let clients = packets.chain(connections).filter(|(from, ip)| {
+            from.unwrap_or_else(|| node.class(ip)) == Class::Pod && node.takes_for_pod(ip)
+        });
+        let mut pods = self.world.local_pods();
+        pods.extend(clients.map(|(_, ip)| ip));
+        pods
+    }
 }

@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 /// The next hop to everywhere.
 const GATEWAYS: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(169, 254, 0, 1)),
-    IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1)),
+    IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0x6c, 0x62ff, 0xfe00, 1)),
 ];
 /// Its hardware address. No link has it, so what is sent to it is lost.
 const GATEWAY_MAC: [u8; 6] = [0x02, 0x6c, 0x62, 0, 0, 1];
@@ -34,6 +34,8 @@ pub(super) struct Network {
     pods: Link,
     /// The addresses that the uplink has, in their order.
     addrs: Vec<IpAddr>,
+    /// The uplink leads to everywhere.
+    leads_out: bool,
     /// The addresses that are routed to pods.
     pod_addrs: BTreeSet<IpAddr>,
 }
@@ -54,7 +56,15 @@ impl Network {
         unshare(CloneFlags::CLONE_NEWNET).context("making a network namespace")?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (handle, uplink, pods) = runtime.block_on(build()).context("building a network")?;
-        Ok(Self { runtime, handle, uplink, pods, addrs: Vec::new(), pod_addrs: BTreeSet::new() })
+        Ok(Self {
+            runtime,
+            handle,
+            uplink,
+            pods,
+            addrs: Vec::new(),
+            leads_out: false,
+            pod_addrs: BTreeSet::new(),
+        })
     }
 
     /// Where other hosts are.
@@ -70,6 +80,11 @@ impl Network {
     /// Runs what waits for the network.
     pub(super) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
         self.runtime.block_on(work)
+    }
+
+    /// What drives servers in the namespace, while [`Network::block_on`] runs.
+    pub(super) fn runtime(&self) -> tokio::runtime::Handle {
+        self.runtime.handle().clone()
     }
 
     /// What `LINKS` has to say: index 0 stands for the node.
@@ -89,51 +104,55 @@ impl Network {
     /// Gives the node its addresses, primary ones first: the kernel prefers them as sources.
     ///
     /// # Errors
-    /// The kernel refused one.
+    /// The kernel refused one. What it took is remembered all the same.
     pub(super) fn set_addrs(&mut self, node: &Node) -> Result<()> {
-        let others = node.ips.iter().filter(|ip| !node.primary_ips.contains(ip));
-        let mut wanted: Vec<IpAddr> = node.primary_ips.iter().chain(others).copied().collect();
-        wanted.retain(|ip| !ip.is_loopback());
-        if wanted == self.addrs {
+        let mut wanted: Vec<IpAddr> = Vec::new();
+        for ip in node.primary_ips.iter().chain(&node.ips) {
+            if !ip.is_loopback() && !wanted.contains(ip) {
+                wanted.push(*ip);
+            }
+        }
+        if wanted == self.addrs && self.leads_out {
             return Ok(());
         }
-        let (handle, index) = (&self.handle, self.uplink.index);
-        let (old, new) = (std::mem::take(&mut self.addrs), wanted.clone());
-        self.runtime.block_on(async move {
-            for ip in old {
-                forget_addr(handle, index, ip).await?;
+        self.leads_out = false;
+        let Self { runtime, handle, uplink, addrs, leads_out, .. } = self;
+        runtime.block_on(async {
+            while let Some(ip) = addrs.pop() {
+                forget_addr(handle, uplink.index, ip).await?;
             }
-            for ip in new {
-                add_addr(handle, index, ip).await?;
+            for ip in wanted {
+                add_addr(handle, uplink.index, ip).await?;
+                addrs.push(ip);
             }
             // An uplink that lost its last address lost its routes and neighbours, too.
-            lead_out(handle, index).await
-        })?;
-        self.addrs = wanted;
-        Ok(())
+            lead_out(handle, uplink.index).await?;
+            *leads_out = true;
+            Ok(())
+        })
     }
 
     /// Routes these addresses to pods, and no others.
     ///
     /// # Errors
-    /// The kernel refused a route.
+    /// The kernel refused a route. What it took is remembered all the same.
     pub(super) fn set_pods(&mut self, wanted: &BTreeSet<IpAddr>) -> Result<()> {
-        let (handle, index) = (&self.handle, self.pods.index);
-        let gone: Vec<IpAddr> = self.pod_addrs.difference(wanted).copied().collect();
-        let new: Vec<IpAddr> = wanted.difference(&self.pod_addrs).copied().collect();
-        self.runtime.block_on(async move {
+        let Self { runtime, handle, pods, pod_addrs, .. } = self;
+        let gone: Vec<IpAddr> = pod_addrs.difference(wanted).copied().collect();
+        let new: Vec<IpAddr> = wanted.difference(pod_addrs).copied().collect();
+        runtime.block_on(async {
             for ip in gone {
-                let route = host_route(ip, index)?;
+                pod_addrs.remove(&ip);
+                let route = host_route(ip, pods.index)?;
                 handle.route().del(route).execute().await.context("removing the route to a pod")?;
             }
             for ip in new {
-                let route = handle.route().add(host_route(ip, index)?).replace();
+                let route = handle.route().add(host_route(ip, pods.index)?).replace();
                 route.execute().await.with_context(|| format!("routing {ip} to a pod"))?;
+                pod_addrs.insert(ip);
             }
-            anyhow::Ok(())
-        })?;
-        self.pod_addrs.clone_from(wanted);
-        Ok(())
+            Ok(())
+        })
     }
 }
 
@@ -178,7 +197,8 @@ async fn add_addr(handle: &Handle, index: u32, ip: IpAddr) -> Result<()> {
 }
 
 async fn forget_addr(handle: &Handle, index: u32, ip: IpAddr) -> Result<()> {
-    let mut message = handle.address().add(index, ip, IpNet::from(ip).prefix_len()).message_mut().clone();
+    let mut message =
+        handle.address().add(index, ip, IpNet::from(ip).prefix_len()).message_mut().clone();
     message.attributes.retain(|attribute| !matches!(attribute, AddressAttribute::Broadcast(_)));
     let request = handle.address().del(message);
     request.execute().await.with_context(|| format!("taking the address {ip} from the node"))
@@ -209,10 +229,7 @@ fn unspecified(like: IpAddr) -> IpAddr {
     }
 }
 
-fn host_route(
-    ip: IpAddr,
-    index: u32,
-) -> Result<rtnetlink::packet_route::route::RouteMessage> {
+fn host_route(ip: IpAddr, index: u32) -> Result<rtnetlink::packet_route::route::RouteMessage> {
     let route = RouteMessageBuilder::<IpAddr>::new()
         .destination_prefix(ip, IpNet::from(ip).prefix_len())?
         .scope(RouteScope::Link)

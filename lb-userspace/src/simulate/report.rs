@@ -1,5 +1,6 @@
 //! What came out of a scenario: one line for everything that was expected.
 
+use super::scenario::Scenario;
 use crate::model::Problem;
 use serde::Serialize;
 use serde_json::Value;
@@ -47,10 +48,11 @@ pub struct Check {
 
 impl Report {
     /// Counts `checks`.
-    pub(super) fn new(id: &str, title: &str, checks: Vec<Check>, problems: Vec<Problem>) -> Self {
+    pub(super) fn new(scenario: &Scenario, checks: Vec<Check>, problems: Vec<Problem>) -> Self {
         let passed = checks.iter().filter(|check| check.ok).count();
         let failed = checks.len() - passed;
-        Self { id: id.to_owned(), title: title.to_owned(), passed, failed, checks, problems }
+        let (id, title) = (scenario.id.clone(), scenario.title.clone());
+        Self { id, title, passed, failed, checks, problems }
     }
 }
 
@@ -66,8 +68,11 @@ impl Check {
 
     /// As a fact, where `ok` is decided otherwise.
     pub(super) fn of(name: impl Into<String>, expected: Value, actual: Value, ok: bool) -> Self {
-        let differences =
-            if ok { Vec::new() } else { vec![format!("expected {expected}"), format!("actual   {actual}")] };
+        let differences = if ok {
+            Vec::new()
+        } else {
+            vec![format!("expected {expected}"), format!("actual   {actual}")]
+        };
         Self {
             name: name.into(),
             summary: short(&actual),
@@ -92,11 +97,9 @@ pub(super) fn json<T: Serialize>(value: &T) -> Value {
     serde_json::to_value(value).unwrap_or_default()
 }
 
-/// A plain value as it is; of anything else only that it is there.
+/// A value in so few characters that it fits into a line; nothing, if it does not.
 fn short(value: &Value) -> String {
-    match value {
-        Value::Array(items) => format!("{} entries", items.len()),
-        Value::Object(fields) => format!("{} entries", fields.len()),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
-    }
+    const MOST: usize = 60;
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    if text.chars().count() > MOST { String::new() } else { text }
 }

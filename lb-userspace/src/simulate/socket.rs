@@ -11,8 +11,8 @@ use lb_common::flow::Edge;
 use lb_common::wire::{Addr, Port};
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, getsockname, sendto, socket,
-    MsgFlags,
+    AddressFamily, MsgFlags, SockFlag, SockType, SockaddrStorage, bind, connect, getsockname,
+    sendto, socket,
 };
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -35,15 +35,12 @@ impl Stage {
         call: Call,
     ) -> Result<Fate> {
         self.join_cgroup()?;
-        self.datapath.maps_mut().forget_sockets()?;
         let socket = open(proto, dst)?;
         bind_source(&socket, client)?;
         let to = SockaddrStorage::from(dst);
         let answer = match call {
             Call::Connect => connect(socket.as_raw_fd(), &to),
-            Call::SendTo => {
-                sendto(socket.as_raw_fd(), b"ping", &to, MsgFlags::empty()).map(|_| ())
-            }
+            Call::SendTo => sendto(socket.as_raw_fd(), b"ping", &to, MsgFlags::empty()).map(|_| ()),
         };
         if let Some(backend) = self.backend(dst)? {
             return Ok(Fate::Dnat(backend, source(&socket)?));
@@ -57,9 +54,11 @@ impl Stage {
     }
 
     /// The backend that the programs put in place of `dst`, as they remember it.
-    fn backend(&self, dst: SocketAddr) -> Result<Option<SocketAddr>> {
+    ///
+    /// No other socket is among what they remember: it is taken from them after every call.
+    fn backend(&mut self, dst: SocketAddr) -> Result<Option<SocketAddr>> {
         let (addr, port) = (Addr::from(dst.ip()), Port::new(dst.port()));
-        let sockets = self.datapath.maps().sockets()?;
+        let sockets = self.datapath.maps_mut().take_sockets()?;
         let named = sockets.iter().find(|(key, name)| {
             key.edge == Edge::INGRESS && (name.addr, name.port) == (addr, port)
         });

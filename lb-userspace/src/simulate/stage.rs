@@ -19,14 +19,13 @@ use crate::bpf::private::{Action, Hook, PrivateDatapath};
 use anyhow::{Context as _, Result};
 use lb_common::verdict::Reason;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 /// What the maps hold: more than a scenario needs, and little enough to be emptied quickly.
 pub(super) const CAPACITIES: Capacities = Capacities {
     conntrack: 65_536,
     frontends: 8_192,
     slots: 262_144,
-    backends: 16_384,
+    backends: 8_192,
     services: 4_096,
 };
 /// Jiffies a second, as the programs are told: many, so that the time that a scenario really takes
@@ -146,6 +145,12 @@ impl Stage {
         maps.affinities()?.iter().try_for_each(|(key, _)| maps.remove_affinity(key))
     }
 
+    /// How many flows were opened so far to these service ports.
+    pub(super) fn flows_opened<'a>(&self, services: impl Iterator<Item = &'a u32>) -> Result<u64> {
+        let opened = |id: &u32| Ok(self.datapath.maps().service_traffic(*id)?.connections);
+        services.map(opened).sum()
+    }
+
     /// How many packets were lost by mishap so far, by reason.
     pub(super) fn mishaps(&self) -> Result<BTreeMap<Reason, u64>> {
         let mut reasons = self.datapath.maps().reasons()?;
@@ -156,14 +161,4 @@ impl Stage {
 
 fn macs(link: Link) -> Macs {
     (SENDER, link.mac)
-}
-
-/// Both ends of a connection from `port` of a client.
-pub(super) fn ends(
-    proto: super::scenario::Proto,
-    client: &Client<'_>,
-    port: u16,
-    dst: SocketAddr,
-) -> Ends {
-    Ends { proto, src: SocketAddr::new(client.ip, port), dst }
 }

@@ -2,9 +2,9 @@
 //!
 //! It is the way of the real agent from a change of the model on: `compile`, then `reconcile`.
 
-use super::scenario::{Class, LocalDetect, Node, NodePortRange};
-use crate::compile::node::{SnatMode, node_port_addrs};
-use crate::compile::{self, NodeView};
+use super::scenario::Node;
+use crate::compile::node::SnatMode;
+use crate::compile::{self, NodeView, health};
 use crate::model::{self, Change, EndpointSlice, ObjectName, Problem, Snapshot};
 use crate::reconcile::ids::Limits;
 use crate::reconcile::planner::NodeTables;
@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use lb_common::layout::node::LinkValue;
 use lb_common::wire::Addr;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 /// A node with an agent.
 pub(super) struct World<'a> {
@@ -37,7 +37,11 @@ impl<'a> World<'a> {
         links: BTreeMap<u32, LinkValue>,
         limits: Limits,
     ) -> Self {
-        let object = model::Node { name: node.name.clone(), labels: node.labels.clone(), ..model::Node::default() };
+        let object = model::Node {
+            name: node.name.clone(),
+            labels: node.labels.clone(),
+            ..model::Node::default()
+        };
         let view = NodeView {
             masquerade_all: node.masquerade_all,
             ..NodeView::new(&object, snat, node.tells_pods())
@@ -77,7 +81,11 @@ impl<'a> World<'a> {
     }
 
     /// A slice may have belonged to another Service before.
-    fn replace_slice(&mut self, name: &ObjectName, slice: Option<EndpointSlice>) -> Vec<ObjectName> {
+    fn replace_slice(
+        &mut self,
+        name: &ObjectName,
+        slice: Option<EndpointSlice>,
+    ) -> Vec<ObjectName> {
         let mut touched = Vec::new();
         let own = |owner: &ObjectName| owner.namespace == name.namespace;
         for (owner, slices) in self.snapshot.slices.iter_mut().filter(|(owner, _)| own(owner)) {
@@ -118,9 +126,19 @@ impl<'a> World<'a> {
         self.planner.actual()
     }
 
+    /// Whether any Service remembers its clients.
+    pub(super) fn has_affinity(&self) -> bool {
+        self.tables().frontends.values().any(|frontend| frontend.affinity != 0)
+    }
+
     /// What the node contributes to them.
     pub(super) fn own(&self) -> &NodeTables {
         &self.own
+    }
+
+    /// The Services that a load balancer asks about.
+    pub(super) fn health_ports(&self) -> BTreeMap<ObjectName, health::Check> {
+        health::desired(&self.snapshot)
     }
 
     /// What cannot be done as the objects want it.
@@ -150,49 +168,6 @@ pub(super) fn plan(
     let none = BTreeMap::new();
     let slices = snapshot.slices.get(name).unwrap_or(&none);
     snapshot.services.get(name).map(|service| compile::plan(service, slices, view))
-}
-
-impl Node {
-    /// Whether pods can be told from others.
-    pub(super) fn tells_pods(&self) -> bool {
-        self.local_detect == LocalDetect::ClusterCidr && !self.cluster_cidrs.is_empty()
-    }
-
-    /// Whether `ip` is told to be a pod's.
-    pub(super) fn takes_for_pod(&self, ip: &IpAddr) -> bool {
-        self.tells_pods() && self.cluster_cidrs.iter().any(|range| range.contains(ip))
-    }
-
-    /// Where a client with this address is.
-    pub(super) fn class(&self, ip: &IpAddr) -> Class {
-        if ip.is_loopback() {
-            Class::Localhost
-        } else if self.ips.contains(ip) {
-            Class::Node
-        } else if self.cluster_cidrs.iter().any(|range| range.contains(ip)) {
-            Class::Pod
-        } else {
-            Class::External
-        }
-    }
-
-    /// `nodePortAddresses` as ranges.
-    pub(super) fn port_ranges(&self) -> Vec<IpNet> {
-        let ranges = self.node_port_addresses.iter().flat_map(|range| match range {
-            NodePortRange::Primary => self.primary_ips.iter().copied().map(IpNet::from).collect(),
-            NodePortRange::Within(range) => vec![*range],
-        });
-        ranges.collect()
-    }
-
-    /// Addresses that serve node ports.
-    fn port_addrs(&self) -> BTreeSet<Addr> {
-        let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let interfaces = self.interfaces.iter().map(|interface| interface.address.addr());
-        let addrs = self.ips.iter().copied().chain(interfaces).filter(|ip| !ip.is_loopback());
-        let addrs = addrs.chain(self.localhost_node_ports.then_some(localhost));
-        node_port_addrs(addrs, &self.port_ranges())
-    }
 }
 
 /// A range as `CLUSTER_CIDRS` has it.

@@ -35,7 +35,9 @@ pub fn delivered(value: &Value) -> Result<Vec<Delivered>, Problem> {
 fn refused(value: &Value) -> Problem {
     let text = |name| quoted(value.get(name).and_then(Value::as_str).unwrap_or_default());
     let (kind, version) = (text("kind"), text("apiVersion"));
-    problem(format!("is {kind} of {version}, expected a v1 Service or a discovery.k8s.io/v1 EndpointSlice"))
+    problem(format!(
+        "is kind {kind} of {version}, expected a v1 Service or a discovery.k8s.io/v1 EndpointSlice"
+    ))
 }
 
 fn problem(message: String) -> Problem {
@@ -65,8 +67,8 @@ fn change(key: Key, object: &Object, report: &mut Report) -> Result<Change, Prob
         Object::EndpointSlice(slice) => {
             Ok(Change::Slice(key.name, convert::endpoint_slice(slice, report)))
         }
-        Object::Endpoints(_) | Object::Pod(_) | Object::Node(_) => {
-            Err(problem(format!("{key} is nothing that a proxy watches, expected a Service or an EndpointSlice")))
-        }
+        Object::Endpoints(_) | Object::Pod(_) | Object::Node(_) => Err(problem(format!(
+            "{key} is nothing that a proxy watches, expected a Service or an EndpointSlice"
+        ))),
     }
 }

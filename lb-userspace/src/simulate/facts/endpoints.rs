@@ -2,7 +2,7 @@
 
 use super::{port_name, service_name};
 use crate::reconcile::Tables;
-use crate::simulate::expect::{EndpointSets, Expectations, KnownEndpoint};
+use crate::simulate::expect::facts::{EndpointSets, Expectations, KnownEndpoint};
 use crate::simulate::report::{Check, json};
 use lb_common::layout::backend::BackendValue;
 use lb_common::layout::frontend::Choice;
@@ -19,7 +19,9 @@ pub(super) fn local_ready(expected: &Expectations, tables: &Tables) -> Option<Ch
 
 fn local_ready_counts(tables: &Tables) -> BTreeMap<String, usize> {
     let mut addrs = BTreeMap::<String, BTreeSet<IpAddr>>::new();
-    for cell in tables.backends.values().filter(|cell| has(cell, BackendValue::LOCAL | BackendValue::READY)) {
+    for cell in
+        tables.backends.values().filter(|cell| has(cell, BackendValue::LOCAL | BackendValue::READY))
+    {
         if let Some(service) = tables.services.get(&cell.service) {
             let name = service_name(service).to_string();
             addrs.entry(name).or_default().insert(cell.addr.to_ip());
@@ -35,10 +37,10 @@ pub(super) fn sets(expected: &Expectations, tables: &Tables) -> Option<Check> {
     let cells: Vec<&BackendValue> =
         tables.backends.values().filter(|cell| ids.contains(&cell.service)).collect();
     let frontends = tables.frontends.values().filter(|value| ids.contains(&value.service));
-    let choices: Vec<Choice> =
-        frontends.flat_map(|value| [value.inside, value.outside]).collect();
+    let choices: Vec<Choice> = frontends.flat_map(|value| [value.inside, value.outside]).collect();
     let used = |local| choices.iter().any(|choice| (choice.flags & Choice::LOCAL != 0) == local);
-    let within = |bit| cells.iter().filter(|cell| has(cell, bit)).map(|cell| socket(cell)).collect();
+    let within =
+        |bit| cells.iter().filter(|cell| has(cell, bit)).map(|cell| socket(cell)).collect();
     let ready = |cell: &&BackendValue| has(cell, BackendValue::READY);
     let leaving =
         |cell: &&BackendValue| has(cell, BackendValue::SERVING | BackendValue::TERMINATING);
@@ -82,7 +84,8 @@ fn differences(
 ) -> Vec<String> {
     let lines = |word: &str, of: &BTreeMap<_, BTreeSet<_>>, without: &BTreeMap<_, BTreeSet<_>>| {
         let pairs = of.iter().flat_map(|(port, all)| all.iter().map(move |one| (port, one)));
-        let alone = pairs.filter(|(port, one)| without.get(*port).is_none_or(|all| !all.contains(one)));
+        let alone =
+            pairs.filter(|(port, one)| without.get(*port).is_none_or(|all| !all.contains(*one)));
         alone.map(|(port, one)| format!("{word} {port} {}", json(one))).collect::<Vec<_>>()
     };
     [lines("missing ", wanted, actual), lines("extra   ", actual, wanted)].concat()

@@ -3,7 +3,7 @@
 use super::service_name;
 use crate::compile::Family;
 use crate::reconcile::Tables;
-use crate::simulate::expect::{
+use crate::simulate::expect::facts::{
     Expectations, FamilyName, Frontend, FrontendKind, Frontends, PerFamily,
 };
 use crate::simulate::report::{Check, json};
@@ -19,16 +19,21 @@ use std::net::IpAddr;
 /// `expectFrontends`.
 ///
 /// The tables hold an address and port once. One that is an external IP and the load balancer's at
-/// the same time is listed as either: it counts for both.
+/// the same time is listed as either: it counts for both. Node ports have no address of their own;
+/// they are compared if the file lists one.
 pub(super) fn frontends(expected: &Expectations, world: &World<'_>) -> Option<Check> {
     let wanted = expected.frontends.as_ref()?;
-    let held: BTreeSet<Frontend> = held(world, wanted.family);
+    let with_ports = wanted.all.iter().any(|one| one.kind == FrontendKind::NodePort);
+    let mut held: BTreeSet<Frontend> = held(world, wanted.family);
+    held.retain(|one| with_ports || one.kind != FrontendKind::NodePort);
     let place = |one: &Frontend| (one.ip, one.protocol.name(), one.port, one.port_name.clone());
-    let listed: BTreeSet<Frontend> = wanted.frontends.iter().cloned().collect();
+    let listed: BTreeSet<Frontend> = wanted.all.iter().cloned().collect();
     let is_held = |one: &&Frontend| held.iter().any(|other| place(other) == place(one));
     let is_listed = |one: &&Frontend| listed.contains(one);
-    let missing = listed.iter().filter(|one| !is_held(one)).map(|one| format!("missing  {}", json(one)));
-    let extra = held.iter().filter(|one| !is_listed(one)).map(|one| format!("extra    {}", json(one)));
+    let missing =
+        listed.iter().filter(|one| !is_held(one)).map(|one| format!("missing  {}", json(one)));
+    let extra =
+        held.iter().filter(|one| !is_listed(one)).map(|one| format!("extra    {}", json(one)));
     let mut differences: Vec<String> = missing.chain(extra).collect();
     let health = health_port(world);
     if health != wanted.health_check_node_port {
@@ -40,7 +45,7 @@ pub(super) fn frontends(expected: &Expectations, world: &World<'_>) -> Option<Ch
     }
     let actual = Frontends {
         family: wanted.family,
-        frontends: held.into_iter().collect(),
+        all: held.into_iter().collect(),
         health_check_node_port: health,
     };
     let ok = differences.is_empty();
@@ -54,13 +59,11 @@ fn health_port(world: &World<'_>) -> Option<u16> {
 
 fn held(world: &World<'_>, family: FamilyName) -> BTreeSet<Frontend> {
     let tables = world.tables();
-    let own = |(_, service): &(_, &ServiceValue)| service.family == number(family);
-    let all = tables.frontends.iter().filter_map(|(key, value)| {
-        Some(((key, value), tables.services.get(&value.service)?))
+    let frontends = tables.frontends.iter().filter_map(|(key, value)| {
+        let service = tables.services.get(&value.service)?;
+        (service.family == number(family)).then(|| frontend(world, (key, value), service))?
     });
-    all.filter(|(_, service)| own(&((), *service)))
-        .filter_map(|((key, value), service)| frontend(world, (key, value), service))
-        .collect()
+    frontends.collect()
 }
 
 fn frontend(

@@ -62,7 +62,8 @@ fn cleanup_due(before: &Tables, after: &Tables) -> bool {
         let now = after.backends.get(id);
         now.is_none_or(|now| now.generation != cell.generation || !serves(now))
     });
-    let served = |service| before.backends.values().any(|cell| serves(cell) && cell.service == service);
+    let served =
+        |service| before.backends.values().any(|cell| serves(cell) && cell.service == service);
     lost || after.backends.values().any(|cell| serves(cell) && !served(cell.service))
 }
 

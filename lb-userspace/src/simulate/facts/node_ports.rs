@@ -1,7 +1,7 @@
 //! Addresses of the node that serve node ports.
 
 use crate::compile::node::node_port_addrs;
-use crate::simulate::expect::{Expectations, NodePortAddresses, PerFamily};
+use crate::simulate::expect::facts::{Expectations, NodePortAddresses, PerFamily};
 use crate::simulate::report::{Check, json};
 use crate::simulate::world::World;
 use std::collections::BTreeSet;
@@ -41,12 +41,15 @@ fn useful(world: &World<'_>, ips: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
 fn actual(world: &World<'_>, v4: bool) -> NodePortAddresses {
     let ranges = world.node.port_ranges();
     let of_family = |ip: &IpAddr| ip.is_ipv4() == v4;
-    let is_named = |ip: &IpAddr| {
-        ranges.iter().any(|range| range.prefix_len() != 0 && range.contains(ip))
-    };
+    let is_named =
+        |ip: &IpAddr| ranges.iter().any(|range| range.prefix_len() != 0 && range.contains(ip));
     let stranger = STRANGERS.into_iter().find(|ip| of_family(ip) && !is_named(ip));
+    // Loopback serves by option, whether the file lists it as a link's address or not.
+    let is_listed =
+        |ip: &IpAddr| !ip.is_loopback() || world.node.interface_addrs().any(|own| own == *ip);
+    let served = world.own().addrs.iter().map(|addr| addr.to_ip());
     NodePortAddresses {
         match_all: !node_port_addrs(stranger.into_iter(), &ranges).is_empty(),
-        ips: world.own().addrs.iter().map(|addr| addr.to_ip()).filter(of_family).collect(),
+        ips: served.filter(of_family).filter(is_listed).collect(),
     }
 }

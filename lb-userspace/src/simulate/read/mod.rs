@@ -5,14 +5,17 @@
 //! understood, and nothing is left out in silence. What is odd about an object without making it
 //! unreadable is a problem of the object, as with any other source.
 
+/// Fields that contradict one another.
+mod coherent;
+
 use super::expect::Expectations;
-use super::scenario::{Head, Node, Op, Scenario, Step};
+use super::scenario::{Head, Op, Scenario, Step};
 use crate::model::{Change, Problem};
 use crate::source::{Delivered, delivered};
+use coherent::coherent;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::fmt;
-use std::net::IpAddr;
 
 /// Why a file cannot be judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,39 +41,26 @@ impl Scenario {
     /// # Errors
     /// The text is no JSON, or no scenario.
     pub fn read(name: &str, text: &str) -> Result<Self, BadFile> {
-        let mut fields: Map<String, Value> =
+        let fields: Map<String, Value> =
             serde_json::from_str(text).map_err(|error| not_json(&error))?;
-        let head = fields.iter().filter(|(field, _)| Head::FIELDS.contains(&field.as_str()));
-        let head: Map<String, Value> =
-            head.map(|(field, value)| (field.clone(), value.clone())).collect();
-        fields.retain(|field, _| !head.contains_key(field));
+        let (head, start): (Map<_, _>, Map<_, _>) =
+            fields.into_iter().partition(|(field, _)| Head::FIELDS.contains(&field.as_str()));
         let head: Head = typed(Value::Object(head), "")?;
-        let mut start = step(fields, "")?;
-        start.changes.splice(0..0, objects(&head.objects)?);
-        let mut steps = vec![start];
+        let mut steps = vec![step(start, "")?];
+        if let Some(start) = steps.first_mut() {
+            start.changes.splice(0..0, objects(&head.objects)?);
+        }
         for (number, fields) in head.then.into_iter().enumerate() {
             steps.push(step(fields, &format!("then[{number}]"))?);
         }
+        let node = head.node.completed();
+        coherent(&node, &steps)?;
         Ok(Self {
             id: head.id.unwrap_or_else(|| name.to_owned()),
             title: head.title.unwrap_or_default(),
-            node: head.node.completed(),
+            node,
             steps,
         })
-    }
-}
-
-impl Node {
-    /// With what may be left out.
-    fn completed(mut self) -> Self {
-        if self.primary_ips.is_empty() {
-            let first = |v4| self.ips.iter().find(|ip: &&IpAddr| ip.is_ipv4() == v4).copied();
-            self.primary_ips = [first(true), first(false)].into_iter().flatten().collect();
-        }
-        if let Some(zone) = &self.zone {
-            self.labels.entry("topology.kubernetes.io/zone".to_owned()).or_insert(zone.clone());
-        }
-        self
     }
 }
 
@@ -144,8 +134,6 @@ fn objects(list: &[Value]) -> Result<Vec<Delivered>, BadFile> {
 }
 
 fn object(value: &Value, place: &str) -> Result<Vec<Delivered>, BadFile> {
-    delivered(value).map_err(|Problem { field, message, .. }| BadFile {
-        place: joined(place, &field),
-        message,
-    })
+    delivered(value)
+        .map_err(|Problem { field, message, .. }| BadFile { place: joined(place, &field), message })
 }
