@@ -15,6 +15,8 @@ pub mod compile;
 pub mod reconcile;
 /// Tables into the kernel, programs onto links.
 pub mod bpf;
+/// UDP sockets of the node that stay with an endpoint that is gone.
+pub mod sockets;
 /// Answers to load balancers that ask whether this node has endpoints.
 pub mod health;
 /// What the operator asked.

@@ -4,6 +4,7 @@
 use crate::bpf::attach::TcMode;
 use crate::bpf::loader::{self, Capacities, Constants};
 use crate::bpf::{clock, own_netns_cookie};
+use crate::sockets;
 use anyhow::Result;
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use serde::Serialize;
@@ -35,7 +36,8 @@ pub struct Finding {
 
 /// Looks at everything.
 pub fn findings(bpffs: &Path) -> Vec<Finding> {
-    let mut all = vec![rights(), bpf_file_system(bpffs), cgroup(), netns_cookie(), tcx()];
+    let mut all = vec![rights(), bpf_file_system(bpffs), cgroup(), udp_sockets(), netns_cookie()];
+    all.push(tcx());
     all.extend(programs());
     all
 }
@@ -96,6 +98,21 @@ fn cgroup() -> Finding {
         Outcome::Off,
         ["processes of the node are served when they connect", no],
     )
+}
+
+/// A socket of our own is closed.
+fn udp_sockets() -> Finding {
+    let (outcome, detail) = match sockets::try_out() {
+        Ok(()) => (Outcome::Ok, "closed when the endpoint that they are connected to goes".into()),
+        Err(error) => (
+            Outcome::Off,
+            format!(
+                "connected ones stay with an endpoint that is gone until their process opens new \
+                 ones: {error:#} (CONFIG_INET_DIAG_DESTROY, CONFIG_INET_UDP_DIAG)"
+            ),
+        ),
+    };
+    Finding { feature: "UDP sockets", outcome, detail }
 }
 
 fn netns_cookie() -> Finding {

@@ -30,7 +30,7 @@ use tokio::task::JoinHandle;
 
 /// Changes that come close together are planned together.
 const BATCH: usize = 4096;
-/// How long until what the kernel refused is tried again.
+/// How long until what failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// Everything that can happen to a running agent.
@@ -39,7 +39,7 @@ enum Event {
     Changes(Vec<Change>),
     /// The node's links or addresses changed.
     Links(Vec<Link>),
-    /// Something failed a while ago: look at the kernel and try again.
+    /// Something failed a while ago: try again.
     Retry,
     /// It is time to end.
     Stop(&'static str),
@@ -89,6 +89,9 @@ async fn follow(state: &mut State, sources: &mut Sources) -> Result<()> {
     // A clock of its own: events in quick succession must not put a retry off for ever.
     let mut retry = tokio::time::interval(RETRY);
     loop {
+        if !state.is_unfinished() {
+            retry.reset();
+        }
         let mut batch = Vec::new();
         let event = tokio::select! {
             count = sources.changes.recv_many(&mut batch, BATCH) => match count {
@@ -99,14 +102,14 @@ async fn follow(state: &mut State, sources: &mut Sources) -> Result<()> {
                 Some(links) => Event::Links(links),
                 None => return ended(&mut sources.watch, "the node's links").await,
             },
-            _ = retry.tick(), if state.has_failed() => Event::Retry,
+            _ = retry.tick(), if state.is_unfinished() => Event::Retry,
             _ = terminate.recv() => Event::Stop("SIGTERM"),
             _ = interrupt.recv() => Event::Stop("SIGINT"),
         };
         match event {
             Event::Changes(changes) => state.change(changes),
             Event::Links(links) => state.set_links(links),
-            Event::Retry => state.adopt_again()?,
+            Event::Retry => state.retry()?,
             Event::Stop(signal) => {
                 tracing::info!(signal, "ending; the datapath stays as it is");
                 return Ok(());

@@ -4,17 +4,21 @@ use super::links::Links;
 use crate::bpf::datapath::{Datapath, Options};
 use crate::bpf::loader::Capacities;
 use crate::bpf::pin::PinFolder;
+use crate::compile::health::{Check, check, listen_addrs};
 use crate::compile::{self, NodeView};
 use crate::config::{RunArgs, SocketLb};
 use crate::link::Link;
 use crate::model::status::Status;
 use crate::model::{Change, EndpointSlice, ObjectName, Problem, Snapshot};
 use crate::reconcile::{Edit, Planner, ids};
+use crate::{health, sockets};
 use anyhow::{Context as _, Result};
+use lb_common::wire::IpProto;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::runtime::Handle;
 
 /// The agent's state.
 pub(super) struct State {
@@ -25,6 +29,10 @@ pub(super) struct State {
     /// The Service of every slice, by the slice's name.
     slice_owners: BTreeMap<ObjectName, ObjectName>,
     links: Links,
+    /// What load balancers are told.
+    checks: BTreeMap<ObjectName, Check>,
+    health: health::Server,
+    sockets: sockets::Closer,
     dirty: BTreeSet<ObjectName>,
     synced: bool,
     started: bool,
@@ -52,6 +60,9 @@ impl State {
             planner,
             snapshot,
             slice_owners: BTreeMap::new(),
+            checks: BTreeMap::new(),
+            health: health::Server::new(Handle::current()),
+            sockets: sockets::Closer::default(),
             dirty: BTreeSet::new(),
             synced: false,
             started: false,
@@ -109,12 +120,22 @@ impl State {
     }
 
     /// Whether the kernel refused something.
-    pub(super) fn has_failed(&self) -> bool {
+    fn has_failed(&self) -> bool {
         !self.failures.is_empty()
     }
 
-    /// Reads the kernel's tables anew and plans everything again.
-    pub(super) fn adopt_again(&mut self) -> Result<()> {
+    /// Whether something is to be tried again.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.has_failed() || self.sockets.is_unfinished() || !self.health.problems().is_empty()
+    }
+
+    /// Gets ready for another try: if the kernel refused something, reads its tables anew and
+    /// plans everything again.
+    pub(super) fn retry(&mut self) -> Result<()> {
+        self.sockets.close_late(|key| self.datapath.maps().socket(key));
+        if !self.has_failed() {
+            return Ok(());
+        }
         self.failures.clear();
         self.planner = adopted(&mut self.datapath)?;
         self.started = false;
@@ -134,6 +155,8 @@ impl State {
         } else {
             self.settle_services();
         }
+        self.sockets.close(|key| self.datapath.maps().socket(key));
+        self.settle_health();
         self.write_status();
         if first {
             self.announce();
@@ -177,13 +200,12 @@ impl State {
         let view = NodeView::new(&self.snapshot.node, self.args.snat.into(), can_tell_pods);
         let none = BTreeMap::new();
         for name in std::mem::take(&mut self.dirty) {
+            let service = self.snapshot.services.get(&name);
             let slices = self.snapshot.slices.get(&name).unwrap_or(&none);
-            let plan = self
-                .snapshot
-                .services
-                .get(&name)
-                .map(|service| compile::plan(service, slices, &view));
+            let plan = service.map(|service| compile::plan(service, slices, &view));
+            let check = service.and_then(|service| check(service, slices, &view.name));
             let edits = self.planner.update(&name, plan.as_ref());
+            set(&mut self.checks, name, check);
             self.apply(&edits);
         }
     }
@@ -204,6 +226,14 @@ impl State {
         self.status.links = self.links.status();
     }
 
+    /// Tells load balancers what holds now: the tables have been written.
+    fn settle_health(&mut self) {
+        let addrs = self.links.addrs().into_iter();
+        self.health.set_addrs(listen_addrs(addrs, &self.args.nodeport_addresses));
+        self.health.set_healthy(!self.has_failed());
+        self.health.apply(&self.checks);
+    }
+
     fn attach_sockets(&mut self) {
         let cgroup = match self.args.socket_lb {
             SocketLb::Off => Ok(None),
@@ -214,8 +244,24 @@ impl State {
     }
 
     fn apply(&mut self, edits: &[Edit]) {
+        self.note_backends(edits);
         for error in self.datapath.apply(edits) {
             self.note(Err(error));
+        }
+    }
+
+    /// Whom the edits take away stands in the cells as they are now. A cell that turns to TCP has
+    /// been free before.
+    fn note_backends(&mut self, edits: &[Edit]) {
+        for edit in edits {
+            if let Edit::Backend(id, after) = edit
+                && after.proto != IpProto::TCP
+            {
+                match self.datapath.maps().backend(*id) {
+                    Ok(before) => self.sockets.note(*id, &before, after),
+                    Err(error) => self.note(Err(error)),
+                }
+            }
         }
     }
 
@@ -234,7 +280,8 @@ impl State {
             field: String::new(),
             message: format!("{message}; it is tried again"),
         };
-        let planned = self.planner.problems();
+        let mut planned = self.planner.problems();
+        planned.extend_from_slice(self.health.problems());
         for problem in planned.iter().filter(|problem| !self.status.problems.contains(problem)) {
             tracing::warn!("{problem}");
         }

@@ -64,6 +64,11 @@ impl Datapath {
         self.maps.tables()
     }
 
+    /// What the maps hold, entry by entry.
+    pub fn maps(&self) -> &Maps {
+        &self.maps
+    }
+
     /// Makes the edits in order. One that fails does not keep the others from being made; the
     /// failures are returned.
     pub fn apply(&mut self, edits: &[Edit]) -> Vec<anyhow::Error> {

@@ -139,6 +139,15 @@ impl Maps {
         Ok(used)
     }
 
+    /// A cell of `BACKENDS`.
+    ///
+    /// # Errors
+    /// The kernel refused the read.
+    pub fn backend(&self, id: u32) -> Result<BackendValue> {
+        let Raw(value) = self.backends.get(&id, 0).context("reading map BACKENDS")?;
+        Ok(value)
+    }
+
     /// The slots from `base` on.
     ///
     /// # Errors
@@ -183,6 +192,18 @@ impl Maps {
     /// The kernel refused a read.
     pub fn sockets(&self) -> Result<Vec<(SocketKey, SocketValue)>> {
         entries_that_stay(self.sockets.iter())
+    }
+
+    /// An entry of `SOCKETS`.
+    ///
+    /// # Errors
+    /// The kernel refused the read.
+    pub fn socket(&self, key: &SocketKey) -> Result<Option<SocketValue>> {
+        match self.sockets.get(&Raw(*key), 0) {
+            Ok(Raw(value)) => Ok(Some(value)),
+            Err(MapError::KeyNotFound) => Ok(None),
+            Err(error) => Err(error).context("reading map SOCKETS"),
+        }
     }
 
     /// How many entries `CONNTRACK` has.

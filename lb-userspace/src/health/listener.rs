@@ -1,7 +1,7 @@
 //! One socket that is listened at, and its clients.
 //!
 //! A connection is one question: it is answered, closed, and over after [`PATIENCE`] at the
-//! latest. The newest clients are served: beyond [`MOST_CLIENTS`] the oldest one is dropped, so
+//! latest; what comes behind its head is not read. The newest clients are served: beyond [`MOST_CLIENTS`] the oldest one is dropped, so
 //! whoever opens connections without end keeps nobody else from being answered.
 
 use super::answer::Facts;
@@ -29,6 +29,8 @@ use tokio::time::{sleep, timeout};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How many clients all sockets together serve at a time.
 const MOST_CLIENTS: usize = 256;
+/// How many bytes of a question are kept.
+const MOST_BYTES: usize = 16 * 1024;
 /// How long nobody is let in after the kernel refused to (no descriptor left, most likely).
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -115,6 +117,7 @@ async fn serve(stream: TcpStream, facts: Arc<Facts>) {
     let connection = http1::Builder::new()
         .keep_alive(false)
         .title_case_headers(true)
+        .max_buf_size(MOST_BYTES)
         // One limit for all of it: below.
         .header_read_timeout(None)
         .serve_connection(TokioIo::new(stream), answer);

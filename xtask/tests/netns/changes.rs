@@ -3,10 +3,11 @@
 use crate::expect::{answer, connected, fails, http};
 use crate::patience::eventually;
 use crate::stage::{HTTP, NODE_HTTP, NODE_UDP, PODS, Stage, UDP, node_ports, vips};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 use xtask::lab::Host;
+use xtask::lab::kubia::{UDP as UDP_POD, pod_addresses};
 use xtask::lab::traffic::connect::Options;
 use xtask::lab::traffic::{Held, hold};
 
@@ -105,6 +106,47 @@ fn a_udp_client_loses_one_answer_at_most_when_its_pod_goes() {
         assert!(lost <= sockets && moved, "{} to {to}: {report:?}", from.name());
         assert!(report.moved > 0, "{} to {to}: {report:?}", from.name());
     }
+}
+
+#[test]
+fn a_connected_udp_socket_of_the_node_is_told_that_its_pod_is_gone() {
+    let mut stage = Stage::new();
+    let node = stage.network.node.clone();
+    let mapped = SocketAddr::new(Ipv4Addr::from([10, 96, 0, 20]).to_ipv6_mapped().into(), UDP);
+    let services = vips(UDP).into_iter().chain([mapped, node_ports(NODE_UDP)[0]]);
+    let held: Vec<Held> = services.map(|to| resolve(&node, to)).collect();
+    // Who asks the pod itself has nothing to do with the Service.
+    let direct = pod_addresses(11).map(|ip| resolve(&node, SocketAddr::new(ip, UDP_POD)));
+
+    stage.remove("pod-kubia-1.yaml");
+    forgotten(&node, vips(HTTP)[0], "kubia-1");
+    thread::sleep(Duration::from_millis(200));
+    // The next agent catches up with what it missed.
+    stage.kill();
+    stage.remove("pod-kubia-2.yaml");
+    stage.start();
+    thread::sleep(Duration::from_millis(200));
+    for held in held {
+        let report = held.finish().unwrap();
+        let met = |name| report.opened.get(name).copied().unwrap_or(0);
+        let lost: u32 = report.lost.values().sum();
+        // Each time a pod goes, each of its sockets loses one question: the one that tells.
+        assert!(met("kubia-1") > 0 && met("kubia-2") > 0, "{report:?}");
+        assert!(lost >= met("kubia-1") + met("kubia-2"), "{report:?}");
+        assert!(lost <= 2 * met("kubia-1") + met("kubia-2"), "{report:?}");
+        assert!(!report.lost.contains_key("timed out"), "{report:?}");
+        assert!(report.moved > lost, "{report:?}");
+    }
+    for held in direct {
+        let report = held.finish().unwrap();
+        assert!(report.is_whole(), "{report:?}");
+    }
+}
+
+/// Sockets that are kept until they tell an error.
+fn resolve(from: &Host, to: SocketAddr) -> Held {
+    let options = hold::Options { udp: true, reopen: true, ..hold::Options::to(to) };
+    from.hold(&hold::Options { timeout_ms: 300, ..options.connections(40) }).unwrap()
 }
 
 fn talk(from: &Host, to: SocketAddr, connected: bool) -> Held {

@@ -33,6 +33,8 @@ mod changes;
 mod addresses;
 /// Whose port a server sees.
 mod ports;
+/// A load balancer that asks.
+mod health;
 /// Processes of the node.
 mod sockets;
 /// Clients that come back.

@@ -1,6 +1,7 @@
 //! `xtask lab hold`: long connections that ask again and again, and whether they live.
 //!
-//! A TCP connection that fails is over. A UDP socket goes on: what it counts as lost are answers.
+//! A TCP connection that fails is over. A UDP socket goes on, or is opened anew after an error as
+//! resolvers do it: what it counts as lost are answers.
 
 use super::datagram::Conversation;
 use super::{Info, READY, http, print, runtime};
@@ -37,6 +38,9 @@ pub struct Options {
     /// UDP from sockets that are not connected
     #[arg(long)]
     pub datagram: bool,
+    /// After an error (but not for want of an answer), go on with another UDP socket
+    #[arg(long)]
+    pub reopen: bool,
     /// Stop after so many seconds; default: when standard input is closed
     #[arg(long)]
     pub seconds: Option<u64>,
@@ -55,6 +59,7 @@ impl Options {
             timeout_ms: 5000,
             udp: false,
             datagram: false,
+            reopen: false,
             seconds: None,
             rounds: None,
         }
@@ -76,6 +81,7 @@ impl Options {
         ];
         arguments.extend(self.udp.then(|| "--udp".to_owned()));
         arguments.extend(self.datagram.then(|| "--datagram".to_owned()));
+        arguments.extend(self.reopen.then(|| "--reopen".to_owned()));
         arguments.extend(self.seconds.map(|seconds| format!("--seconds={seconds}")));
         arguments.extend(self.rounds.map(|rounds| format!("--rounds={rounds}")));
         arguments
@@ -202,9 +208,16 @@ async fn line(
         match timeout(patience, connection.info()).await.unwrap_or_else(|late| Err(late.into())) {
             Ok(info) => line.add(&info, &name, asked.elapsed()),
             Err(error) => {
+                let broken = error.kind() != io::ErrorKind::TimedOut;
                 line.lost.push(error);
                 if connection.is_over() {
                     break;
+                }
+                if options.reopen
+                    && broken
+                    && let Ok(another) = Connection::open(&options).await
+                {
+                    connection = another;
                 }
             }
         }
@@ -219,6 +232,13 @@ enum Connection {
 }
 
 impl Connection {
+    async fn open(options: &Options) -> io::Result<Self> {
+        if options.udp || options.datagram {
+            return Ok(Self::Udp(Conversation::open(options.to, None, options.udp).await?));
+        }
+        Ok(Self::Tcp(http::Connection::new(TcpStream::connect(options.to).await?)))
+    }
+
     async fn info(&mut self) -> io::Result<Info> {
         match self {
             Self::Tcp(connection) => connection.info().await,
@@ -233,11 +253,7 @@ impl Connection {
 }
 
 async fn first_answer(options: &Options) -> io::Result<(Connection, String)> {
-    let mut connection = if options.udp || options.datagram {
-        Connection::Udp(Conversation::open(options.to, None, options.udp).await?)
-    } else {
-        Connection::Tcp(http::Connection::new(TcpStream::connect(options.to).await?))
-    };
+    let mut connection = Connection::open(options).await?;
     let name = connection.info().await?.name;
     Ok((connection, name))
 }
