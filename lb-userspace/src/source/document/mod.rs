@@ -73,7 +73,7 @@ fn piece_objects(place: &str, piece: &split::Piece) -> Vec<Document> {
 }
 
 /// The objects of one document: itself, or the items of a list, whatever its kind is called.
-fn objects(place: &str, value: Value) -> Vec<Document> {
+pub(crate) fn objects(place: &str, value: Value) -> Vec<Document> {
     if value.is_null() {
         return Vec::new();
     }
