@@ -16,6 +16,8 @@ mod slots;
 mod draft;
 /// Who holds what several claim.
 mod claims;
+/// A change in the making.
+mod step;
 /// What an address means at all.
 mod addresses;
 /// The owner of it all, one Service at a time.

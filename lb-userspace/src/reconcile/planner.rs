@@ -12,6 +12,7 @@ use super::claims::Claims;
 use super::draft::{Draft, free_cell};
 use super::entry::{self, Entry};
 use super::ids::{Full, Ids, Limits};
+use super::step::Step;
 use super::tables::{self, Edit, Tables, diff};
 use crate::compile::reason::Standing;
 use crate::compile::{Explanation, Family, Plan, PortName, PortPlan};
@@ -56,21 +57,6 @@ struct Waiting {
     created_s: i64,
     port: PortPlan,
     full: Full,
-}
-
-/// A change in the making: ports have their new entries, the kernel has the old ones.
-#[derive(Debug, Default)]
-struct Step {
-    /// What the ports had before.
-    before: Vec<(PortName, Entry)>,
-    /// Their new entries.
-    wanted: Tables,
-    /// Frontends that the kernel does not have yet.
-    fresh: BTreeSet<FrontendKey>,
-    /// How many source ranges it does not have yet.
-    fresh_ranges: usize,
-    /// How many siblings it does not have yet.
-    fresh_siblings: usize,
 }
 
 impl Planner {
@@ -216,17 +202,12 @@ impl Planner {
         self.waiting.remove(name);
         let old = self.entries.remove(name).unwrap_or_default();
         let mut draft = Draft::new(port, created_s, &old).sharing(memory);
-        let room = self.room_for_frontends(port, step);
-        let filled = room
-            .and_then(|()| draft.fill(&mut self.ids, &self.actual))
-            .and_then(|()| self.room_for_lists(&draft.new, step));
+        let filled = draft.fill(&mut self.ids, &self.actual);
+        let fresh = filled.and_then(|()| step.room_for(&draft.new, &self.actual, self.limits));
         let Draft { new, tables, .. } = draft;
-        match filled {
-            Ok((ranges, siblings)) => {
-                step.take(name, old, tables);
-                step.fresh.extend(new.frontends.keys());
-                step.fresh_ranges += ranges;
-                step.fresh_siblings += siblings;
+        match fresh {
+            Ok(fresh) => {
+                step.take(name, old, tables, fresh);
                 let id = new.id;
                 self.entries.insert(name.clone(), new);
                 Some(id)
@@ -243,37 +224,12 @@ impl Planner {
         }
     }
 
-    /// Frontends come before others go, so for a moment there are both.
-    fn room_for_frontends(&self, port: &PortPlan, step: &Step) -> Result<(), Full> {
-        let is_new = |key: &&FrontendKey| !self.actual.frontends.contains_key(key);
-        let own = port.frontends.iter().map(|plan| &plan.key);
-        let keys: BTreeSet<&FrontendKey> = step.fresh.iter().chain(own).filter(is_new).collect();
-        room("frontends", self.limits.frontends, self.actual.frontends.len(), keys.len())
-    }
-
-    /// The same for what else comes before it goes. Gives how many source ranges and siblings the
-    /// kernel does not have yet.
-    fn room_for_lists(&self, new: &Entry, step: &Step) -> Result<(usize, usize), Full> {
-        let Tables { source_ranges, siblings, .. } = &self.actual;
-        let own = new.source_ranges().filter(|key| !source_ranges.contains_key(key)).count();
-        if own != 0 {
-            let fresh = step.fresh_ranges + own;
-            room("source ranges", self.limits.source_ranges, source_ranges.len(), fresh)?;
-        }
-        let own_siblings = new.sibling_keys().filter(|key| !siblings.contains_key(key)).count();
-        if own_siblings != 0 {
-            let fresh = step.fresh_siblings + own_siblings;
-            room("siblings", self.limits.siblings, siblings.len(), fresh)?;
-        }
-        Ok((own, own_siblings))
-    }
-
     /// Takes a port out.
     fn withdraw(&mut self, name: PortName, step: &mut Step) {
         self.unplanned.remove(&name);
         self.waiting.remove(&name);
         if let Some(old) = self.entries.remove(&name) {
-            step.take(&name, old, Tables::default());
+            step.withdraw(&name, old);
         }
     }
 
@@ -388,21 +344,6 @@ impl Planner {
             ),
         }
     }
-}
-
-impl Step {
-    /// A port that had `old` wants `tables`.
-    fn take(&mut self, name: &PortName, old: Entry, tables: Tables) {
-        self.before.push((name.clone(), old));
-        self.wanted.services.extend(tables.services);
-        self.wanted.backends.extend(tables.backends);
-        self.wanted.slots.extend(tables.slots);
-    }
-}
-
-/// Whether `fresh` entries fit beside the `held` ones.
-fn room(what: &'static str, limit: u32, held: usize, fresh: usize) -> Result<(), Full> {
-    if fresh == 0 || held + fresh <= limit as usize { Ok(()) } else { Err(Full { what, limit }) }
 }
 
 fn pick<'a, K: Ord + Copy + 'a, V: Clone>(

@@ -6,10 +6,15 @@ use crate::reconcile::{Edit, Tables};
 
 /// A Service of two ports that needs every table.
 fn full_service() -> Service {
+    guarded("203.0.113.0/25")
+}
+
+/// The same, with this range of clients.
+fn guarded(range: &str) -> Service {
     Service {
         ports: vec![port("http", 80), port("https", 443)],
         load_balancer_ips: vec!["192.0.2.1".parse().unwrap()],
-        source_ranges: vec!["203.0.113.0/25".parse().unwrap()],
+        source_ranges: vec![range.parse().unwrap()],
         affinity_timeout_s: Some(10),
         affinity_scope: AffinityScope::Service,
         ..service("a", 1)
@@ -57,17 +62,18 @@ fn ids_are_the_same_although_services_are_planned_in_another_order() {
     assert_eq!(agent.kernel.living(), before);
 }
 
+/// Something changes; gives the edits.
+type Update = fn(&mut Agent) -> Vec<Edit>;
+
 /// The agent ends after each of the edits of an update in turn.
 #[test]
 fn an_update_that_was_cut_off_anywhere_is_finished() {
-    let open = Service { source_ranges: Vec::new(), ..full_service() };
-    let other = vec!["198.51.100.0/24".parse().unwrap()];
-    let updates: [&dyn Fn(&mut Agent) -> Vec<Edit>; 5] = [
-        &|agent| agent.endpoints("a", &[2, 4, 5]),
-        &|agent| agent.set(open.clone()),
-        &|agent| agent.set(Service { source_ranges: other.clone(), ..full_service() }),
-        &|agent| agent.set(Service { ports: vec![port("https", 443)], ..full_service() }),
-        &|agent| agent.remove("a"),
+    let updates: [Update; 5] = [
+        |agent| agent.endpoints("a", &[2, 4, 5]),
+        |agent| agent.set(Service { source_ranges: Vec::new(), ..full_service() }),
+        |agent| agent.set(guarded("198.51.100.0/24")),
+        |agent| agent.set(Service { ports: vec![port("https", 443)], ..full_service() }),
+        |agent| agent.remove("a"),
     ];
     for update in updates {
         let mut done = agent();
