@@ -178,9 +178,7 @@ impl Rig {
 
     /// Empties all maps. Counters go on; scenes look at their growth.
     fn clear(&mut self) {
-        for (key, _) in self.maps.flows().unwrap() {
-            self.maps.remove_flow(&key).unwrap();
-        }
+        self.lose_all();
         for (key, _) in self.maps.affinities().unwrap() {
             self.maps.remove_affinity(&key).unwrap();
         }
@@ -288,6 +286,13 @@ impl Rig {
     /// Takes the forward half of a flow away, as an eviction does.
     pub(crate) fn lose(&mut self, frame: &Frame) {
         self.maps.remove_flow(&frame.key(Edge::INGRESS)).unwrap();
+    }
+
+    /// Takes all flows away.
+    pub(crate) fn lose_all(&mut self) {
+        for (key, _) in self.maps.flows().unwrap() {
+            self.maps.remove_flow(&key).unwrap();
+        }
     }
 
     /// Sends a packet to the VIP and tells the backend that was chosen.
