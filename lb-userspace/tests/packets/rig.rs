@@ -179,9 +179,7 @@ impl Rig {
     /// Empties all maps. Counters go on; scenes look at their growth.
     fn clear(&mut self) {
         self.lose_all();
-        for (key, _) in self.maps.affinities().unwrap() {
-            self.maps.remove_affinity(&key).unwrap();
-        }
+        self.forget();
         empty(&mut self.fragments);
         empty(&mut self.held);
         let tables = self.maps.tables().unwrap();
@@ -292,6 +290,13 @@ impl Rig {
     pub(crate) fn lose_all(&mut self) {
         for (key, _) in self.maps.flows().unwrap() {
             self.maps.remove_flow(&key).unwrap();
+        }
+    }
+
+    /// Forgets all clients.
+    pub(crate) fn forget(&mut self) {
+        for (key, _) in self.maps.affinities().unwrap() {
+            self.maps.remove_affinity(&key).unwrap();
         }
     }
 
