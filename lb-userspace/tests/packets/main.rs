@@ -76,3 +76,9 @@ mod wired;
 mod icmp;
 /// What a client is told whose packet cannot go on.
 mod told;
+/// Echo requests to virtual addresses.
+mod ping;
+/// Who may use a guarded frontend.
+mod ranges;
+/// Ports of a virtual address that no Service has.
+mod closed;

@@ -178,12 +178,8 @@ impl Rig {
 
     /// Empties all maps. Counters go on; scenes look at their growth.
     fn clear(&mut self) {
-        for (key, _) in self.maps.flows().unwrap() {
-            self.maps.remove_flow(&key).unwrap();
-        }
-        for (key, _) in self.maps.affinities().unwrap() {
-            self.maps.remove_affinity(&key).unwrap();
-        }
+        self.lose_all();
+        self.forget();
         empty(&mut self.fragments);
         empty(&mut self.held);
         let tables = self.maps.tables().unwrap();
@@ -288,6 +284,20 @@ impl Rig {
     /// Takes the forward half of a flow away, as an eviction does.
     pub(crate) fn lose(&mut self, frame: &Frame) {
         self.maps.remove_flow(&frame.key(Edge::INGRESS)).unwrap();
+    }
+
+    /// Takes all flows away.
+    pub(crate) fn lose_all(&mut self) {
+        for (key, _) in self.maps.flows().unwrap() {
+            self.maps.remove_flow(&key).unwrap();
+        }
+    }
+
+    /// Forgets all clients.
+    pub(crate) fn forget(&mut self) {
+        for (key, _) in self.maps.affinities().unwrap() {
+            self.maps.remove_affinity(&key).unwrap();
+        }
     }
 
     /// Sends a packet to the VIP and tells the backend that was chosen.

@@ -4,6 +4,8 @@
 mod flow;
 /// Who is masqueraded, and by which address.
 mod source;
+/// Ports that processes of the node use.
+mod sockets;
 
 use crate::case::{Case, neighbour_mac};
 use crate::frame::{Frame, HOPS};

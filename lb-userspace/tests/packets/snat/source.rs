@@ -1,8 +1,10 @@
 //! Who is masqueraded, and by which address.
 
-use super::{answered, asked, client, masqueraded, remote, serve_elsewhere};
+use super::{answered, asked, client, masqueraded, node, remote, serve_elsewhere};
+use crate::frame::{HOPS, NODE_MAC, PEER_MAC};
 use crate::rig::each_routed;
 use crate::tables::{ELSEWHERE, HERE, leading_to};
+use lb_common::flow::Edge;
 use lb_common::layout::frontend::{Choice, FrontendValue};
 use lb_common::layout::node::{CidrKey, LinkValue};
 use lb_common::verdict::Reason;
@@ -100,5 +102,43 @@ fn a_pod_of_this_node_reaches_a_remote_backend_under_its_own_address() {
         rig.link(uplink.index, LinkValue::POD, Some(case.node()));
         serve_elsewhere(rig);
         assert_eq!(rig.chosen(&asked(case)), remote(case));
+    });
+}
+
+#[test]
+fn where_the_source_is_kept_an_outside_client_reaches_a_remote_backend_under_its_own_address() {
+    each_routed(|rig, _| {
+        let case = rig.case;
+        let choice = Choice { flags: Choice::KEEP, ..serve_elsewhere(rig) };
+        rig.frontend(case.vip(), leading_to(choice));
+        assert_eq!(rig.chosen(&asked(case)), remote(case));
+        assert_eq!(rig.chosen(&case.later(client(case), case.vip())), remote(case));
+        let flow = rig.flow(asked(case).key(Edge::INGRESS));
+        assert_eq!((flow.flags, flow.link), (0, 0));
+    });
+}
+
+#[test]
+fn where_the_source_is_kept_no_route_is_asked_for() {
+    each_routed(|rig, uplink| {
+        let case = rig.case;
+        let choice = rig.behind(&[case.backend(1)], ELSEWHERE);
+        rig.frontend(case.vip(), leading_to(Choice { flags: Choice::KEEP, ..choice }));
+        rig.link(uplink.index, LinkValue::UPLINK, None);
+        assert_eq!(rig.chosen(&asked(case)), case.backend(1));
+    });
+}
+
+#[test]
+fn where_the_source_is_kept_a_client_that_reached_itself_is_the_exception() {
+    each_routed(|rig, uplink| {
+        let case = rig.case;
+        let server = case.on_uplink(1, 8080);
+        let choice = rig.behind(&[server], ELSEWHERE);
+        rig.frontend(case.vip(), leading_to(Choice { flags: Choice::KEEP, ..choice }));
+        let sent = asked(case).between(node(case, 20_000), server);
+        let sent = sent.hops(HOPS - 1).over((NODE_MAC, PEER_MAC));
+        rig.send(&asked(case)).is(rig.turned_back(), &sent);
+        assert_eq!(rig.flow(asked(case).key(Edge::INGRESS)).link, uplink.index);
     });
 }
