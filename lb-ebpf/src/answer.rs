@@ -35,6 +35,8 @@ pub(crate) fn answer<P: Packet>(
     let reason = errand.reason;
     if reason == Reason::Echo as u32 {
         echo(packet, seen)?;
+    } else if is_beyond_errors(seen) {
+        return Err(Unanswered);
     } else if reason == Reason::TooBig as u32 || reason == Reason::HopLimit as u32 {
         let node = lookup::own_addr(packet.link(), seen.v6()).unwrap_or(seen.key.dst);
         error(packet, seen, &Error::on_the_way(seen, errand, node))?;
@@ -44,6 +46,13 @@ pub(crate) fn answer<P: Packet>(
         error(packet, seen, &Error::port_unreachable(seen))?;
     }
     forward::turn_back(packet).or(Err(Unanswered))
+}
+
+/// Whether nobody is told what happened to this packet: it is an error itself, or a fragment behind
+/// the first (RFC 1122 section 3.2.2, RFC 4443 section 2.4 e.1).
+#[inline(always)]
+fn is_beyond_errors(seen: &Seen) -> bool {
+    seen.is_later_fragment() || matches!(seen.key.proto, IpProto::ICMP | IpProto::ICMPV6)
 }
 
 /// An ICMP error.

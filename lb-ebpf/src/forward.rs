@@ -53,7 +53,10 @@ pub(crate) fn by_tc(packet: &mut TcFrame, seen: &Seen, value: &FlowValue) -> Res
         turn_back(packet)?;
         return Ok(Verdict::Redirect(value.link));
     }
-    if let Some(mtu) = kernel::too_big(packet.context(), value.link) {
+    // The kernel counts tags that are about to come off.
+    if let Some(mtu) = kernel::too_big(packet.context(), value.link)
+        && seen.len() > mtu
+    {
         return Err(Stop::TooBig(mtu));
     }
     if packet.is_tagged() || seen.l3() != Eth::LEN {
@@ -108,7 +111,7 @@ pub(crate) fn plan<P: Packet>(packet: &P, seen: &Seen, value: &FlowValue) -> Xdp
         dst: &value.dst,
         v6: seen.v6(),
         in_link: packet.link(),
-        len: (seen.l4() - seen.l3()) as u32 + seen.l4_len,
+        len: seen.len(),
     };
     match kernel::route(packet.context(), &leaving) {
         // Only back out of the same link: a frame redirected to a link that takes none (a bridge,

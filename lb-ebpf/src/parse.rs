@@ -28,14 +28,17 @@ pub(crate) struct Seen {
     /// Control bits of a TCP header, or what an SCTP chunk means in their terms; 0 otherwise.
     pub(crate) tcp_flags: u8,
     v6: u8,
-    /// It is the first of several fragments.
-    first_fragment: u8,
+    /// [`Seen::FIRST`] or [`Seen::LATER`] of several fragments; 0: none.
+    fragment: u8,
     zero: u8,
     /// The identification of a fragment ([`FragmentKey::id`]).
     fragment_id: [u8; 4],
 }
 
 impl Seen {
+    const FIRST: u8 = 1;
+    const LATER: u8 = 2;
+
     /// Nothing yet, at `edge`.
     #[inline(always)]
     pub(crate) fn at(edge: Edge) -> Self {
@@ -54,6 +57,12 @@ impl Seen {
     #[inline(always)]
     pub(crate) fn l4(&self) -> usize {
         usize::from(self.l4 & 0x1ff)
+    }
+
+    /// Bytes of the packet from the IP header on.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> u32 {
+        (self.l4() - self.l3()) as u32 + self.l4_len
     }
 
     /// Sets both.
@@ -84,13 +93,20 @@ impl Seen {
     /// Notes that it is a fragment; `first`: the one with the transport header.
     #[inline(always)]
     pub(crate) fn set_fragment(&mut self, id: [u8; 4], first: bool) {
-        (self.fragment_id, self.first_fragment) = (id, u8::from(first));
+        let fragment = if first { Self::FIRST } else { Self::LATER };
+        (self.fragment_id, self.fragment) = (id, fragment);
     }
 
     /// Whether other fragments of its datagram follow.
     #[inline(always)]
     pub(crate) fn is_first_fragment(&self) -> bool {
-        self.first_fragment != 0
+        self.fragment == Self::FIRST
+    }
+
+    /// Whether it is a fragment behind the first.
+    #[inline(always)]
+    pub(crate) fn is_later_fragment(&self) -> bool {
+        self.fragment == Self::LATER
     }
 
     /// The datagram that it is a fragment of.

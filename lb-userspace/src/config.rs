@@ -1,12 +1,13 @@
 //! What the operator asked, from the command line: arguments become plain values at once.
 
 use crate::bpf::attach::TcMode;
-use crate::compile::node::SnatMode;
+use crate::compile::node::{NodePortAddresses, NodePorts, SnatMode};
 use crate::link::role::XdpMode;
-use clap::{Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use ipnet::IpNet;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Where an agent keeps its things: given to every verb.
 #[derive(Args, Clone, Debug)]
@@ -34,9 +35,13 @@ pub struct RunArgs {
     /// Where `ClusterIPs` are given from, one range per family
     #[arg(long, value_delimiter = ',', default_value = "10.96.0.0/16", value_name = "CIDR,..")]
     pub service_cidr: Vec<IpNet>,
-    /// Node addresses that serve node ports; none of a family: all of it
-    #[arg(long, value_delimiter = ',', value_name = "CIDR,..")]
-    pub nodeport_addresses: Vec<IpNet>,
+    /// Node addresses that serve node ports; none of a family: all of it; `primary`: the node's
+    /// primary addresses
+    #[arg(long, value_delimiter = ',', value_name = "CIDR,..|primary")]
+    pub nodeport_addresses: Vec<NodePortAddress>,
+    /// Whether 127.0.0.1 serves node ports to processes of the node
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    pub localhost_nodeports: bool,
     /// Names of uplinks, as patterns [default: found by routes and addresses]
     #[arg(long, value_delimiter = ',', value_name = "GLOB,..")]
     pub devices: Vec<Glob>,
@@ -49,6 +54,9 @@ pub struct RunArgs {
     /// When a client's address is replaced
     #[arg(long, value_enum, default_value_t)]
     pub snat: Snat,
+    /// With `--snat always`, masquerade pods that ask a `ClusterIP` too
+    #[arg(long)]
+    pub masquerade_all: bool,
     /// Answer echo requests (ping) to virtual addresses with a usable endpoint
     #[arg(long)]
     pub answer_ping: bool,
@@ -61,6 +69,27 @@ pub struct RunArgs {
     #[command(flatten)]
     /// Where things are kept
     pub places: Places,
+}
+
+/// An entry of `--nodeport-addresses`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodePortAddress {
+    /// The addresses in a range.
+    Range(IpNet),
+    /// The node's primary addresses.
+    Primary,
+}
+
+impl FromStr for NodePortAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "primary" {
+            return Ok(Self::Primary);
+        }
+        let range = text.parse().map(Self::Range);
+        range.map_err(|_| "expected a range such as 192.0.2.0/24, or primary".to_owned())
+    }
 }
 
 /// Whose sockets are translated when they connect.
@@ -137,6 +166,39 @@ impl From<Tc> for TcMode {
 }
 
 impl RunArgs {
+    /// Whether the arguments make sense together.
+    ///
+    /// # Errors
+    /// One would have no effect because of another.
+    pub fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            !self.masquerade_all || self.snat == Snat::Always,
+            "--masquerade-all needs --snat always: otherwise an address is replaced only where \
+             the way back needs it"
+        );
+        self.node_ports().map(drop)
+    }
+
+    /// Which addresses of the node serve node ports.
+    ///
+    /// # Errors
+    /// `primary` stands beside ranges: each would mean something else.
+    pub fn node_ports(&self) -> anyhow::Result<NodePorts> {
+        let range = |entry: &NodePortAddress| match entry {
+            NodePortAddress::Range(range) => Some(*range),
+            NodePortAddress::Primary => None,
+        };
+        let ranges: Option<Vec<IpNet>> = self.nodeport_addresses.iter().map(range).collect();
+        let within = match (ranges, self.nodeport_addresses.as_slice()) {
+            (Some(ranges), _) => NodePortAddresses::Ranges(ranges),
+            (None, [NodePortAddress::Primary]) => NodePortAddresses::Primary,
+            (None, _) => {
+                anyhow::bail!("--nodeport-addresses: primary stands alone, without other entries")
+            }
+        };
+        Ok(NodePorts { within, localhost: self.localhost_nodeports })
+    }
+
     /// The patterns of uplinks as one set.
     ///
     /// # Errors
@@ -147,5 +209,65 @@ impl RunArgs {
             set.add(glob.clone());
         }
         set.build()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        run: RunArgs,
+    }
+
+    /// What the arguments mean, or what is wrong with them.
+    fn node_ports(arguments: &[&str]) -> Result<NodePorts, String> {
+        let given = ["lb-agent", "--manifests", "x"].iter().chain(arguments);
+        let cli = Cli::try_parse_from(given).map_err(|error| error.to_string())?;
+        cli.run.check().map_err(|error| error.to_string())?;
+        cli.run.node_ports().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn node_ports_are_served_at_all_addresses_and_localhost_unless_said_otherwise() {
+        let ranges = |ranges: &[&str]| {
+            NodePortAddresses::Ranges(ranges.iter().map(|range| range.parse().unwrap()).collect())
+        };
+        let cases = [
+            (&[][..], ranges(&[]), true),
+            (&["--localhost-nodeports", "false"], ranges(&[]), false),
+            (&["--localhost-nodeports=true"], ranges(&[]), true),
+            (
+                &["--nodeport-addresses", "192.0.2.0/24,2001:db8::/64"],
+                ranges(&["192.0.2.0/24", "2001:db8::/64"]),
+                true,
+            ),
+            (&["--nodeport-addresses", "primary"], NodePortAddresses::Primary, true),
+        ];
+        for (arguments, within, localhost) in cases {
+            assert_eq!(node_ports(arguments), Ok(NodePorts { within, localhost }), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn arguments_that_make_no_sense_are_refused_with_a_reason() {
+        let cases = [
+            (&["--nodeport-addresses", "primary,192.0.2.0/24"][..], "primary stands alone"),
+            (&["--nodeport-addresses", "primary,primary"], "primary stands alone"),
+            (
+                &["--nodeport-addresses", "Primary"],
+                "expected a range such as 192.0.2.0/24, or primary",
+            ),
+            (&["--localhost-nodeports", "maybe"], "invalid value 'maybe'"),
+            (&["--masquerade-all"], "--masquerade-all needs --snat always"),
+        ];
+        for (arguments, expect) in cases {
+            let said = node_ports(arguments).unwrap_err();
+            assert!(said.contains(expect), "{said}");
+        }
+        assert!(node_ports(&["--masquerade-all", "--snat", "always"]).is_ok());
     }
 }

@@ -23,6 +23,8 @@ pub mod sockets;
 pub mod health;
 /// What the operator asked.
 pub mod config;
+/// Scenarios through the real programs, in private maps.
+pub mod simulate;
 /// The one loop that joins the stages.
 pub mod agent;
 /// What people type to look at a node.

@@ -13,15 +13,20 @@
 
 use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
 use lb_common::algo::maglev;
+use lb_common::layout::address::AddressValue;
 use lb_common::layout::backend::BackendValue;
-use lb_common::layout::capacity;
 use lb_common::layout::frontend::{Choice, FrontendKey, FrontendValue};
 use lb_common::layout::service::{ServiceValue, text};
+use lb_common::layout::source_range::SourceRangeKey;
 use lb_common::wire::Addr;
+use lb_userspace::compile::endpoint::Outcome;
+use lb_userspace::compile::explain::PortExplanation;
 use lb_userspace::compile::node::SnatMode;
+use lb_userspace::compile::reason::{HintUse, Standing, Usage};
 use lb_userspace::compile::{self, NodeView};
 use lb_userspace::model::{ObjectName, Problem, Snapshot};
 use lb_userspace::reconcile::ids::Limits;
+use lb_userspace::reconcile::planner::NodeTables;
 use lb_userspace::reconcile::{Edit, Planner, Tables};
 use lb_userspace::source::Settings;
 use lb_userspace::source::controllers::{self, Found, Memory, Objects};
@@ -29,15 +34,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-
-const LIMITS: Limits = Limits {
-    services: capacity::SERVICES,
-    backends: capacity::BACKENDS,
-    slots: capacity::SLOTS,
-    frontends: capacity::FRONTENDS,
-};
 
 /// The objects of a case and what its source says about them.
 struct Case {
@@ -91,7 +89,8 @@ fn shelve(object: &Value, objects: &mut Objects) {
 }
 
 fn found<T: DeserializeOwned>(subject: String, object: &Value) -> Found<T> {
-    Found { subject, object: serde_json::from_value(object.clone()).unwrap() }
+    let object = serde_json::from_value(object.clone()).unwrap();
+    Found { subject, object, lost: Vec::new() }
 }
 
 impl Case {
@@ -101,7 +100,7 @@ impl Case {
         planner: &mut Planner,
         names: impl IntoIterator<Item = &'a ObjectName>,
     ) -> Vec<Edit> {
-        let view = NodeView::new(&self.snapshot.node, SnatMode::Always, true);
+        let view = self.view();
         let none = BTreeMap::new();
         let mut edits = Vec::new();
         for name in names {
@@ -110,6 +109,33 @@ impl Case {
             edits.extend(planner.update(name, Some(&compile::plan(service, slices, &view))));
         }
         edits
+    }
+
+    /// Why addresses do not lead to their Services, and endpoints are not used.
+    fn reasons(&self, planner: &Planner) -> String {
+        let none = BTreeMap::new();
+        let mut out = String::new();
+        for (name, service) in &self.snapshot.services {
+            let slices = self.snapshot.slices.get(name).unwrap_or(&none);
+            let mut explanation = compile::explanation(service, slices, &self.view());
+            planner.complete(&mut explanation);
+            for port in &explanation.ports {
+                let lines = port_reasons(port).into_iter();
+                lines.for_each(|line| writeln!(out, "{}: {line}", port.id).unwrap());
+            }
+            for one in &explanation.unusable {
+                let (object, field, why) = (&one.object, &one.field, one.why.sentence());
+                writeln!(out, "{object}: {field} {:?}: {why}", one.text).unwrap();
+            }
+        }
+        out
+    }
+
+    fn view(&self) -> NodeView {
+        NodeView {
+            primary: node().addrs.iter().map(|addr| addr.to_ip()).collect(),
+            ..NodeView::new(&self.snapshot.node, SnatMode::Always, true)
+        }
     }
 
     fn names(&self) -> Vec<&ObjectName> {
@@ -123,8 +149,21 @@ impl Case {
     }
 }
 
+/// A planner that knows the node and nothing else.
 fn empty() -> Planner {
-    Planner::adopt(Tables::default(), LIMITS)
+    let mut planner = Planner::adopt(Tables::default(), Limits::default());
+    planner.update_node(&node());
+    planner
+}
+
+/// The node's addresses, all of them primary ones, and that ping is answered.
+fn node() -> NodeTables {
+    let addrs = ["192.0.2.200", "2001:db8::200"].map(|addr| addr.parse::<IpAddr>().unwrap());
+    NodeTables {
+        addrs: addrs.into_iter().map(Addr::from).collect(),
+        answer_ping: true,
+        ..NodeTables::default()
+    }
 }
 
 #[test]
@@ -132,7 +171,7 @@ fn the_tables_of_every_case_are_as_written() {
     for case in cases() {
         let planner = case.planned();
         let problems = case.problems.iter().cloned().chain(planner.problems());
-        let now = dump(planner.actual(), problems);
+        let now = dump(planner.actual(), &case.reasons(&planner), problems);
         let file = case.path.with_extension("txt");
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::write(&file, &now).unwrap();
@@ -171,8 +210,9 @@ fn the_same_objects_again_change_nothing() {
 fn another_agent_takes_over_without_a_change() {
     for case in cases() {
         let planner = case.planned();
-        let mut next = Planner::adopt(planner.actual().clone(), LIMITS);
-        let mut edits = case.plan(&mut next, case.names());
+        let mut next = Planner::adopt(planner.actual().clone(), Limits::default());
+        let mut edits = next.update_node(&node());
+        edits.extend(case.plan(&mut next, case.names()));
         edits.extend(next.forget_unplanned());
         assert_eq!(edits, [], "{}", case.path.display());
     }
@@ -185,20 +225,33 @@ fn without_objects_nothing_is_left_but_generations() {
         for name in case.names() {
             planner.update(name, None);
         }
-        let Tables { services, backends, slots, frontends, .. } = planner.actual();
-        assert!(services.is_empty() && slots.is_empty() && frontends.is_empty());
+        let mut tables = planner.actual().clone();
+        let backends = std::mem::take(&mut tables.backends);
+        assert_eq!(&tables, empty().actual());
         assert!(backends.values().all(|cell| (cell.service, cell.generation) == (0, 2)));
         assert!(planner.problems().is_empty());
     }
 }
 
 /// The tables for people.
-fn dump(tables: &Tables, problems: impl Iterator<Item = Problem>) -> String {
-    let mut out = String::from("=== services\n");
+fn dump(tables: &Tables, reasons: &str, problems: impl Iterator<Item = Problem>) -> String {
+    let mut out = String::from("=== addresses\n");
+    for (addr, bits) in &tables.addresses {
+        writeln!(out, "{addr}{}", address(*bits)).unwrap();
+    }
+    out.push_str("=== services\n");
     for (id, value) in &tables.services {
         writeln!(out, "{id}: {}", service(value)).unwrap();
     }
-    write!(out, "=== frontends\n{}=== backends\n", frontends(tables)).unwrap();
+    write!(out, "=== frontends\n{}=== source ranges\n", frontends(tables)).unwrap();
+    for SourceRangeKey { prefix_len, service, addr } in tables.source_ranges.keys() {
+        writeln!(out, "service {service}: {}/{}", Addr(*addr), prefix_len - 32).unwrap();
+    }
+    out.push_str("=== siblings\n");
+    for (key, id) in &tables.siblings {
+        writeln!(out, "service {} at {}: {id}", key.service, key.addr).unwrap();
+    }
+    out.push_str("=== backends\n");
     for (id, cell) in &tables.backends {
         writeln!(out, "{id}: {}", backend(cell)).unwrap();
     }
@@ -207,11 +260,45 @@ fn dump(tables: &Tables, problems: impl Iterator<Item = Problem>) -> String {
         let cells = if ids.len() == maglev::TABLE_LEN { shares(ids) } else { format!("{ids:?}") };
         writeln!(out, "{base}: {cells}").unwrap();
     }
-    out.push_str("=== problems\n");
+    write!(out, "=== reasons\n{reasons}=== problems\n").unwrap();
     for problem in problems {
         writeln!(out, "{problem}").unwrap();
     }
     out
+}
+
+/// What of a port does not simply work.
+fn port_reasons(port: &PortExplanation) -> Vec<String> {
+    let mut lines = Vec::new();
+    for one in port.frontends.iter().filter(|one| one.standing != Standing::Programmed) {
+        let place = one.address.map_or("the node's addresses".to_owned(), |ip| ip.to_string());
+        lines.push(format!("{} at {place}: {}", one.field, one.standing.sentence()));
+    }
+    for one in &port.endpoints {
+        let used = |usage: &Usage| *usage == Usage::Used;
+        match &one.outcome {
+            Outcome::Joined { cluster, local, .. } if used(cluster) || used(local) => continue,
+            Outcome::Joined { .. } | Outcome::NotJoined(_) => {}
+        }
+        let why = one.outcome.sentence();
+        lines.push(format!("{} of slice {}: {why}", one.address, one.slice));
+    }
+    let hints = [("node", port.node_hints), ("zone", port.zone_hints)];
+    let told = [HintUse::Absent, HintUse::NotAsked, HintUse::NobodyReady];
+    let hints = hints.iter().filter(|(_, hints)| !told.contains(hints));
+    lines.extend(hints.map(|(kind, hints)| format!("{kind} hints: {}", hints.sentence())));
+    lines
+}
+
+fn address(bits: u32) -> String {
+    let words = [
+        (bits & AddressValue::NODE_PORTS, " node-ports"),
+        (bits & AddressValue::FRONTEND, " frontend"),
+        (bits & AddressValue::CLUSTER_IP, " cluster-ip"),
+        (bits & AddressValue::ANSWERS_PING, " answers-ping"),
+        (bits & AddressValue::BACKEND, " backend"),
+    ];
+    set(&words)
 }
 
 fn service(value: &ServiceValue) -> String {
@@ -243,7 +330,12 @@ fn frontends(tables: &Tables) -> String {
             0 => String::new(),
             _ => format!(" affinity {} s", value.affinity_timeout_s),
         };
-        writeln!(out, "{} {}{affinity}", place(key), kind[usize::from(value.kind)]).unwrap();
+        let words = [
+            (value.flags & FrontendValue::GUARDED, " guarded"),
+            (value.flags & FrontendValue::SHARED_AFFINITY, " over all ports"),
+        ];
+        let kind = kind[usize::from(value.kind)];
+        writeln!(out, "{} {kind}{affinity}{}", place(key), set(&words)).unwrap();
         for (side, choice) in [("inside", value.inside), ("outside", value.outside)] {
             writeln!(out, "  {side}: {}", led(tables, value, choice)).unwrap();
         }
@@ -259,7 +351,11 @@ fn place(key: &FrontendKey) -> String {
 }
 
 fn led(tables: &Tables, frontend: &FrontendValue, choice: Choice) -> String {
-    let words = [(choice.flags & Choice::LOCAL, " local"), (choice.flags & Choice::SNAT, " snat")];
+    let words = [
+        (choice.flags & Choice::LOCAL, " local"),
+        (choice.flags & Choice::SNAT, " snat"),
+        (choice.flags & Choice::KEEP, " keep"),
+    ];
     if choice.len == 0 {
         let drop = choice.flags & Choice::DROP != 0;
         return format!("{}{}", if drop { "drop" } else { "refuse" }, set(&words));

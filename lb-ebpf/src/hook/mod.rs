@@ -83,6 +83,5 @@ fn translate(packet: &mut TcFrame, seen: &Seen, entry: &Entry) -> Result<Verdict
 /// Counts a translated packet.
 #[inline(always)]
 fn count(seen: &Seen, value: &FlowValue) {
-    let bytes = (seen.l4() - seen.l3()) as u32 + seen.l4_len;
-    maps::count(value.service, value.backend, bytes);
+    maps::count(value.service, value.backend, seen.len());
 }

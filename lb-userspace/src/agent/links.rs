@@ -5,7 +5,8 @@
 //! that cannot be served keeps no other from being served.
 
 use crate::bpf::datapath::Datapath;
-use crate::compile::node;
+use crate::compile::Prefix;
+use crate::compile::node::NodePorts;
 use crate::config::{RunArgs, Xdp};
 use crate::link::{Link, Role, Settings, role};
 use crate::model::status::LinkStatus;
@@ -20,7 +21,7 @@ use std::net::{IpAddr, Ipv4Addr};
 /// The links, and what is attached to them.
 pub(super) struct Links {
     settings: Settings,
-    node_port_addrs: Vec<IpNet>,
+    node_ports: NodePorts,
     /// XDP may run in the generic hook.
     generic_too: bool,
     known: Option<Vec<Link>>,
@@ -47,7 +48,7 @@ impl Links {
                 cluster_cidrs: args.cluster_cidr.clone(),
                 xdp: args.xdp.into(),
             },
-            node_port_addrs: args.nodeport_addresses.clone(),
+            node_ports: args.node_ports()?,
             generic_too: args.xdp == Xdp::On,
             known: None,
             attached: BTreeMap::new(),
@@ -75,6 +76,25 @@ impl Links {
         addrs.chain([IpAddr::V4(Ipv4Addr::LOCALHOST)]).collect()
     }
 
+    /// Those that stand for the node itself: of its best link.
+    pub(super) fn primary(&self) -> Vec<IpAddr> {
+        let links = self.known.as_deref().unwrap_or_default();
+        let node = role::entries(links, &self.settings).remove(&0);
+        let addrs = node.map(|node| [node.masquerade_v4, node.masquerade_v6]);
+        let known = |addr: &Addr| *addr != Addr::ANY;
+        addrs.into_iter().flatten().filter(known).map(Addr::to_ip).collect()
+    }
+
+    /// Those that serve node ports.
+    pub(super) fn node_port_addrs(&self) -> BTreeSet<Addr> {
+        self.node_ports.addrs(self.addrs().into_iter(), &self.primary())
+    }
+
+    /// Where they lie, as the operator wants it.
+    pub(super) fn node_port_ranges(&self) -> Vec<IpNet> {
+        self.node_ports.within.ranges(&self.primary())
+    }
+
     /// What the programs are told of the node.
     pub(super) fn tables(&self) -> NodeTables {
         let links = self.known.as_deref().unwrap_or_default();
@@ -83,7 +103,7 @@ impl Links {
             entries.entry(*index).and_modify(|entry| (entry.tc, entry.xdp) = (*tc, *xdp));
         }
         NodeTables {
-            addrs: node::node_port_addrs(self.addrs().into_iter(), &self.node_port_addrs),
+            addrs: self.node_port_addrs(),
             cidrs: self.settings.cluster_cidrs.iter().map(cidr).collect(),
             links: entries,
             answer_ping: false,
@@ -175,7 +195,6 @@ fn exists(link: &str) -> bool {
 
 /// A range as `CLUSTER_CIDRS` has it.
 fn cidr(net: &IpNet) -> ([u8; 16], u32) {
-    let net = net.trunc();
-    let mapped = if net.addr().is_ipv4() { 96 } else { 0 };
-    (Addr::from(net.addr()).0, u32::from(net.prefix_len()) + mapped)
+    let Prefix { len, addr } = (*net).into();
+    (addr, len)
 }

@@ -5,7 +5,7 @@ use crate::bpf::datapath::{Datapath, Options};
 use crate::bpf::loader::Capacities;
 use crate::bpf::pin::PinFolder;
 use crate::compile::health::{Check, check, listen_addrs};
-use crate::compile::{self, NodeView};
+use crate::compile::{self, Family, NodeView};
 use crate::config::{RunArgs, SocketLb};
 use crate::link::Link;
 use crate::model::status::Status;
@@ -27,6 +27,8 @@ pub(super) struct State {
     datapath: Datapath,
     planner: Planner,
     snapshot: Snapshot,
+    /// The node as the rules see it.
+    view: NodeView,
     /// The Service of every slice, by the slice's name.
     slice_owners: BTreeMap<ObjectName, ObjectName>,
     links: Links,
@@ -45,6 +47,7 @@ pub(super) struct State {
 impl State {
     /// Loads or takes over the datapath.
     pub(super) fn load(args: &RunArgs, node: String) -> Result<Self> {
+        args.check()?;
         let mut datapath = Datapath::load(Options {
             pins: PinFolder::new(&args.places.bpffs),
             capacities: Capacities::default(),
@@ -55,6 +58,7 @@ impl State {
         snapshot.node.name.clone_from(&node);
         Ok(Self {
             links: Links::new(args)?,
+            view: NodeView::default(),
             status: new_status(args, node),
             args: args.clone(),
             datapath,
@@ -83,7 +87,7 @@ impl State {
                 Change::Slice(name, slice) => self.change_slice(&name, slice),
                 Change::Node(node) => {
                     self.snapshot.node = node;
-                    self.dirty.extend(self.snapshot.services.keys().cloned());
+                    self.renew_view();
                 }
                 Change::Problems(problems) => self.source_problems = problems,
                 Change::Synced => self.synced = true,
@@ -115,6 +119,7 @@ impl State {
     /// Takes in the node's links.
     pub(super) fn set_links(&mut self, links: Vec<Link>) {
         self.links.set(links);
+        self.renew_view();
         if self.started {
             self.settle_links();
         }
@@ -204,17 +209,37 @@ impl State {
     }
 
     fn settle_services(&mut self) {
-        let can_tell_pods = !self.args.cluster_cidr.is_empty();
-        let view = NodeView::new(&self.snapshot.node, self.args.snat.into(), can_tell_pods);
         let none = BTreeMap::new();
         for name in std::mem::take(&mut self.dirty) {
             let service = self.snapshot.services.get(&name);
             let slices = self.snapshot.slices.get(&name).unwrap_or(&none);
-            let plan = service.map(|service| compile::plan(service, slices, &view));
-            let check = service.and_then(|service| check(service, slices, &view.name));
+            let plan = service.map(|service| compile::plan(service, slices, &self.view));
+            let check = service.and_then(|service| check(service, slices, &self.view.name));
             let edits = self.planner.update(&name, plan.as_ref());
             set(&mut self.checks, name, check);
             self.apply(&edits);
+        }
+    }
+
+    /// Looks at the node anew; if it is another one to the rules, all Services are planned again.
+    fn renew_view(&mut self) {
+        let view = self.view();
+        if view != self.view {
+            self.view = view;
+            self.dirty.extend(self.snapshot.services.keys().cloned());
+        }
+    }
+
+    fn view(&self) -> NodeView {
+        let can_tell_pods = !self.args.cluster_cidr.is_empty();
+        let serving: BTreeSet<Family> =
+            self.links.node_port_addrs().iter().map(|addr| Family::of(*addr)).collect();
+        let unserved = |family: &Family| !serving.contains(family);
+        NodeView {
+            primary: self.links.primary(),
+            without_node_ports: Family::ALL.into_iter().filter(unserved).collect(),
+            masquerade_all: self.args.masquerade_all,
+            ..NodeView::new(&self.snapshot.node, self.args.snat.into(), can_tell_pods)
         }
     }
 
@@ -239,7 +264,7 @@ impl State {
     /// Tells load balancers what holds now: the tables have been written.
     fn settle_health(&mut self) {
         let addrs = self.links.addrs().into_iter();
-        self.health.set_addrs(listen_addrs(addrs, &self.args.nodeport_addresses));
+        self.health.set_addrs(listen_addrs(addrs, &self.links.node_port_ranges()));
         self.health.set_healthy(!self.has_failed());
         self.health.apply(&self.checks);
     }
@@ -310,7 +335,7 @@ impl State {
 
 fn adopted(datapath: &mut Datapath) -> Result<Planner> {
     let Capacities { services, backends, slots, frontends, .. } = Capacities::default();
-    let limits = ids::Limits { services, backends, slots, frontends };
+    let limits = ids::Limits { services, backends, slots, frontends, ..ids::Limits::default() };
     Ok(Planner::adopt(datapath.tables()?, limits))
 }
 

@@ -46,7 +46,9 @@ pub const CGROUP: [&str; 8] = [
     "lb_connect6",
 ];
 
-/// Those of them that see `connect(2)`.
+/// Those of them that put backends in place of frontends.
+pub const TOWARD: [&str; 4] = ["lb_sendmsg4", "lb_sendmsg6", "lb_connect4", "lb_connect6"];
+/// Those of these that see `connect(2)`.
 pub const CONNECT: [&str; 2] = ["lb_connect4", "lb_connect6"];
 
 /// Constants of the programs, fixed when they are loaded.

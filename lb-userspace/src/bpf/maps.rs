@@ -369,6 +369,24 @@ impl Maps {
         self.affinity.insert(Raw(key), Raw(value), 0).context("writing map AFFINITY")
     }
 
+    /// Forgets the backend of a client, as an eviction does. For tests.
+    ///
+    /// # Errors
+    /// The kernel refused the write.
+    pub fn remove_affinity(&mut self, key: &AffinityKey) -> Result<()> {
+        gone(self.affinity.remove(&Raw(*key))).context("writing map AFFINITY")
+    }
+
+    /// Forgets every flow, affinity and socket.
+    ///
+    /// # Errors
+    /// The kernel refused a read or a write.
+    pub fn forget_clients(&mut self) -> Result<()> {
+        self.flows()?.iter().try_for_each(|(key, _)| self.remove_flow(key))?;
+        self.affinities()?.iter().try_for_each(|(key, _)| self.remove_affinity(key))?;
+        self.take_sockets().map(drop)
+    }
+
     /// Takes all entries out of `SOCKETS`.
     ///
     /// # Errors
@@ -379,14 +397,6 @@ impl Maps {
             gone(self.sockets.remove(&Raw(*key))).context("writing map SOCKETS")?;
         }
         Ok(taken)
-    }
-
-    /// Forgets the backend of a client, as an eviction does. For tests.
-    ///
-    /// # Errors
-    /// The kernel refused the write.
-    pub fn remove_affinity(&mut self, key: &AffinityKey) -> Result<()> {
-        gone(self.affinity.remove(&Raw(*key))).context("writing map AFFINITY")
     }
 }
 

@@ -1,7 +1,8 @@
 //! Programs that no packet meets but those that are handed to them one by one
 //! (`BPF_PROG_TEST_RUN`, `include/uapi/linux/bpf.h`), and what they make of each.
 //!
-//! They read the tables of a pinned datapath and write to maps of their own: nobody notices.
+//! They have tables of their own, or read those of a pinned datapath; whatever programs write goes
+//! to maps of their own: nobody notices.
 //! Programs for system calls have no test run; they are attached to a cgroup for as long as this
 //! value lives.
 
@@ -10,10 +11,13 @@ use super::datapath::{known_clock, seed};
 use super::loader::{self, Capacities, Constants};
 use super::maps::Maps;
 use super::pin::PinFolder;
+use crate::reconcile::{Edit, Tables, tables};
 use anyhow::{Context as _, Result, bail};
 use aya::Ebpf;
 use aya::maps::{Array, MapData};
 use aya::programs::{CgroupAttachMode, TestRun as _, TestRunOptions};
+use bytemuck::Zeroable as _;
+use lb_common::layout::backend::BackendValue;
 use lb_common::layout::name;
 use lb_common::layout::step::Step;
 use std::collections::BTreeMap;
@@ -65,6 +69,14 @@ pub struct PrivateDatapath {
 }
 
 impl PrivateDatapath {
+    /// Loads programs with empty tables of their own.
+    ///
+    /// # Errors
+    /// The kernel refused a program or a map; no rights.
+    pub fn load(constants: &Constants, capacities: &Capacities) -> Result<Self> {
+        Self::of(loader::load(constants, capacities, None)?)
+    }
+
     /// Loads programs that are watched, beside those that are pinned in `pins`. `flows`: for how
     /// many halves of flows there is room.
     ///
@@ -82,7 +94,10 @@ impl PrivateDatapath {
         // Counters are nobody's business here, and the tables have the size that they have.
         let capacities =
             Capacities { conntrack: flows, frontends: 1, slots: 1, backends: 1, services: 1 };
-        let mut ebpf = loader::load_beside(&constants, &capacities, &pins.maps())?;
+        Self::of(loader::load_beside(&constants, &capacities, &pins.maps())?)
+    }
+
+    fn of(mut ebpf: Ebpf) -> Result<Self> {
         loader::packet_programs(&mut ebpf)?;
         let steps = ebpf.take_map(name::STEPS).context("no map STEPS in the object")?;
         Ok(Self { maps: Maps::take(&mut ebpf)?, steps: steps.try_into()?, ebpf })
@@ -96,6 +111,29 @@ impl PrivateDatapath {
     /// The same, for flows and affinities to be put in. The tables are not to be changed.
     pub fn maps_mut(&mut self) -> &mut Maps {
         &mut self.maps
+    }
+
+    /// Makes the edits in order.
+    ///
+    /// # Errors
+    /// The kernel refused one.
+    pub fn apply(&mut self, edits: &[Edit]) -> Result<()> {
+        edits.iter().try_for_each(|edit| self.maps.apply(edit))
+    }
+
+    /// Empties all maps but the counters. For tables of its own.
+    ///
+    /// # Errors
+    /// The kernel refused a read or a write.
+    pub fn clear(&mut self) -> Result<()> {
+        self.maps.forget_clients()?;
+        let held = self.maps.tables()?;
+        self.apply(&tables::diff(&held, &Tables::default()))?;
+        // A cell that was ever used keeps its generation; here nobody remembers the old ones.
+        let cells = held.backends.into_keys();
+        cells
+            .map(|id| Edit::Backend(id, BackendValue::zeroed()))
+            .try_for_each(|edit| self.maps.apply(&edit))
     }
 
     /// Runs the program of `hook` over a frame that comes in, or leaves, by `link` of the network
@@ -122,14 +160,14 @@ impl PrivateDatapath {
         Ok(Outcome { action: action(hook, result.return_value)?, bytes })
     }
 
-    /// Attaches the programs that see `connect(2)` to a cgroup.
+    /// Attaches the programs that see `connect(2)` and `sendto(2)` to a cgroup.
     ///
     /// # Errors
     /// The cgroup does not exist, or is not one of version 2.
     pub fn serve(&mut self, cgroup: &Path) -> Result<()> {
         let folder =
             File::open(cgroup).with_context(|| format!("opening cgroup {}", cgroup.display()))?;
-        for name in loader::CONNECT {
+        for name in loader::TOWARD {
             loader::into_kernel(&mut self.ebpf, name)?;
             loader::cgroup(&mut self.ebpf, name)?
                 .attach(&folder, CgroupAttachMode::Single)

@@ -2,37 +2,48 @@
 //!
 //! Here, and only here, stand the rules of kube-proxy: which endpoints count, which addresses
 //! mean a service, whom a policy binds, what happens when nobody is left. Everything is a pure,
-//! total function of its arguments: a bad object becomes a [`Problem`], never an error. Before:
-//! `model`. After: `reconcile` gives the plan ids and slots.
+//! total function of its arguments: what is not used has a reason, never an error. Before: `model`.
+//! After: `reconcile` gives the plan ids and slots.
 
-/// Which endpoints a service port may use.
-pub mod endpoint;
-/// Which addresses and ports mean it.
-pub mod frontend;
 /// The node itself: addresses, links.
 pub mod node;
+/// Why something is used or not.
+pub mod reason;
+/// Which endpoints a service port may use.
+pub mod endpoint;
+/// Who may use load-balancer addresses.
+pub mod guard;
+/// Which addresses and ports mean it.
+pub mod frontend;
+/// All reasons about one Service.
+pub mod explain;
 /// What a load balancer in front of the cluster is told.
 pub mod health;
 
 use crate::model::{
-    Algorithm, EndpointSlice, ObjectName, Problem, Protocol, Service, ServicePort, ServiceType,
-    TrafficPolicy,
+    AffinityScope, Algorithm, EndpointSlice, ObjectName, Protocol, Service, ServicePort,
+    ServiceType, TrafficPolicy,
 };
 use lb_common::layout::service::{ServiceValue, field};
 use lb_common::wire::{Addr, IpProto, Port};
-use std::collections::BTreeMap;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 pub use endpoint::{BackendKey, BackendPlan};
+pub use explain::{Explanation, explanation};
 pub use frontend::{FrontendPlan, Side};
+pub use guard::Prefix;
 pub use node::NodeView;
 
 /// An address family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Family {
     /// IPv4.
+    #[serde(rename = "IPv4")]
     V4,
     /// IPv6.
+    #[serde(rename = "IPv6")]
     V6,
 }
 
@@ -93,8 +104,12 @@ pub struct PortPlan {
     pub cluster: Vec<BackendKey>,
     /// Those that they may choose where one does.
     pub local: Vec<BackendKey>,
+    /// Clients that may use its guarded frontends.
+    pub sources: BTreeSet<Prefix>,
     /// Seconds for which a silent client is remembered; `None`: no affinity.
     pub affinity_timeout_s: Option<u32>,
+    /// It shares its memory of clients with the Service's other ports.
+    pub shared_affinity: bool,
     /// How slots are filled.
     pub algorithm: Algorithm,
 }
@@ -104,28 +119,27 @@ pub struct PortPlan {
 pub struct Plan {
     /// One entry per service port and family.
     pub ports: Vec<PortPlan>,
-    /// What cannot be done as written.
-    pub problems: Vec<Problem>,
     /// Older Services keep addresses that several claim: `metadata.creationTimestamp`, seconds.
     pub created_s: i64,
 }
 
 /// Plans a Service with the slices that belong to it.
 ///
-/// Headless and `ExternalName` Services have no frontend of any kind, external addresses
-/// included; their plan is empty.
+/// A Service that is [skipped](frontend::skipped) has an empty plan.
 pub fn plan(service: &Service, slices: &BTreeMap<String, EndpointSlice>, node: &NodeView) -> Plan {
     let mut plan = Plan { created_s: service.created_s, ..Plan::default() };
-    if service.headless || service.kind == ServiceType::ExternalName {
+    if frontend::skipped(service).is_some() {
         return plan;
     }
+    let has_affinity = service.affinity_timeout_s.is_some();
     for port in &service.ports {
         for family in Family::ALL {
             let frontends = frontend::of(service, port, family, node);
             if frontends.is_empty() {
                 continue;
             }
-            let endpoints = endpoint::of(port, slices.values(), family, node);
+            let uses = frontend::uses(service, port, family);
+            let endpoints = endpoint::of(port, slices.values(), family, node, uses);
             plan.ports.push(PortPlan {
                 name: name(service, port, family),
                 info: info(service, port, family),
@@ -133,12 +147,13 @@ pub fn plan(service: &Service, slices: &BTreeMap<String, EndpointSlice>, node: &
                 backends: endpoints.backends,
                 cluster: endpoints.cluster,
                 local: endpoints.local,
+                sources: guard::sources(service, family, node),
                 affinity_timeout_s: service.affinity_timeout_s,
+                shared_affinity: has_affinity && service.affinity_scope == AffinityScope::Service,
                 algorithm: service.algorithm,
             });
         }
     }
-    plan.problems.extend(unguarded(service));
     plan
 }
 
@@ -152,7 +167,7 @@ fn name(service: &Service, port: &ServicePort, family: Family) -> PortName {
 }
 
 fn info(service: &Service, port: &ServicePort, family: Family) -> ServiceValue {
-    let external_local = service.external_policy == TrafficPolicy::Local && is_external(service);
+    let external_local = frontend::external_policy(service) == TrafficPolicy::Local;
     let internal_local = service.internal_policy == TrafficPolicy::Local;
     let flag = |on, bit| if on { bit } else { 0 };
     ServiceValue {
@@ -172,26 +187,6 @@ fn info(service: &Service, port: &ServicePort, family: Family) -> ServiceValue {
             | flag(internal_local, ServiceValue::INTERNAL_LOCAL),
         family: family.number(),
     }
-}
-
-/// Whether the external traffic policy means anything.
-fn is_external(service: &Service) -> bool {
-    match service.kind {
-        ServiceType::NodePort | ServiceType::LoadBalancer => true,
-        ServiceType::ClusterIP => !service.external_ips.is_empty(),
-        ServiceType::ExternalName => false,
-    }
-}
-
-/// The packet programs have no source ranges yet, and an address that looks guarded and is not
-/// must not go unnoticed.
-fn unguarded(service: &Service) -> Option<Problem> {
-    let guarded = !service.source_ranges.is_empty() && !service.load_balancer_ips.is_empty();
-    guarded.then(|| Problem {
-        subject: format!("Service {}", service.name),
-        field: "spec.loadBalancerSourceRanges".to_owned(),
-        message: "is not supported; everybody may use the load balancer's addresses".to_owned(),
-    })
 }
 
 /// The protocol number of a Service's protocol.

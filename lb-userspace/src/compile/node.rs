@@ -1,11 +1,12 @@
 //! What the rules need to know of the node.
 
-use crate::model::Node;
+use super::Family;
+use crate::model::{Endpoint, Node, TrafficPolicy};
 use ipnet::IpNet;
 use lb_common::layout::frontend::Choice;
 use lb_common::wire::Addr;
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// When a client's address is replaced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,7 +14,7 @@ pub enum SnatMode {
     /// Only where the way back needs it.
     #[default]
     Minimal,
-    /// Wherever kube-proxy masquerades.
+    /// Wherever kube-proxy masquerades, and nowhere else.
     Always,
 }
 
@@ -24,6 +25,11 @@ pub struct NodeView {
     pub name: String,
     /// Its zone, for topology hints.
     pub zone: Option<String>,
+    /// Its primary addresses: one of each family that it has.
+    pub primary: Vec<IpAddr>,
+    /// Families in which no address of the node serves node ports. For explanations only: a node
+    /// port is planned whether or not an address serves it.
+    pub without_node_ports: Vec<Family>,
     /// When addresses are replaced.
     pub snat: SnatMode,
     /// Pods can be told from outsiders, because the cluster's ranges are known.
@@ -36,23 +42,71 @@ impl NodeView {
     /// The view of `node`.
     pub fn new(node: &Node, snat: SnatMode, can_tell_pods: bool) -> Self {
         let zone = node.zone().map(str::to_owned);
-        Self { name: node.name.clone(), zone, snat, can_tell_pods, masquerade_all: false }
+        Self { name: node.name.clone(), zone, snat, can_tell_pods, ..Self::default() }
+    }
+
+    /// Whether an endpoint runs here.
+    pub(super) fn has(&self, endpoint: &Endpoint) -> bool {
+        endpoint.node.as_ref().is_some_and(|name| !name.is_empty() && *name == self.name)
     }
 
     /// Bits of [`Choice`] for a `ClusterIP`, inside and outside. kube-proxy looks at the source
-    /// only, and masquerades everybody outside the cluster's ranges.
+    /// only, and masquerades everybody outside the cluster's ranges, if it knows them.
     pub(super) fn cluster_ip_snat(&self) -> (u32, u32) {
         let outside = self.masquerade_all || self.can_tell_pods;
         (self.snat_if(self.masquerade_all), self.snat_if(outside))
     }
 
-    /// The same for external frontends with the policy `Cluster`: kube-proxy masquerades all.
-    pub(super) fn external_snat(&self) -> u32 {
-        self.snat_if(true)
+    /// The same for both sides of external frontends. The policy `Cluster` masquerades all. Whoever
+    /// `Local` lets in keeps its address: a local endpoint answers by this node, and so do pods of
+    /// the cluster, whom it does not bind.
+    pub(super) fn external_snat(&self, policy: TrafficPolicy) -> u32 {
+        self.snat_if(policy == TrafficPolicy::Cluster)
     }
 
     fn snat_if(&self, masqueraded: bool) -> u32 {
-        if masqueraded && self.snat == SnatMode::Always { Choice::SNAT } else { 0 }
+        match (self.snat, masqueraded) {
+            (SnatMode::Minimal, _) => 0,
+            (SnatMode::Always, true) => Choice::SNAT,
+            (SnatMode::Always, false) => Choice::KEEP,
+        }
+    }
+}
+
+/// Which addresses of a node serve node ports, as the operator wants it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodePorts {
+    /// Where the addresses lie.
+    pub within: NodePortAddresses,
+    /// 127.0.0.1 serves processes of the node, if it lies there.
+    pub localhost: bool,
+}
+
+/// Where addresses lie that serve node ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodePortAddresses {
+    /// In these ranges, judged per family; no range of a family means every address of it.
+    Ranges(Vec<IpNet>),
+    /// The primary addresses of the node.
+    Primary,
+}
+
+impl NodePortAddresses {
+    /// The ranges, for a node with these primary addresses.
+    pub fn ranges(&self, primary: &[IpAddr]) -> Vec<IpNet> {
+        match self {
+            Self::Ranges(ranges) => ranges.clone(),
+            Self::Primary => primary.iter().map(|ip| IpNet::from(*ip)).collect(),
+        }
+    }
+}
+
+impl NodePorts {
+    /// The addresses among `own` that serve, for a node with these primary addresses.
+    pub fn addrs(&self, own: impl Iterator<Item = IpAddr>, primary: &[IpAddr]) -> BTreeSet<Addr> {
+        let localhost = self.localhost.then_some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let own = own.filter(|ip| !ip.is_loopback()).chain(localhost);
+        node_port_addrs(own, &self.within.ranges(primary))
     }
 }
 

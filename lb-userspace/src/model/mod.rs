@@ -36,7 +36,9 @@ impl fmt::Display for ObjectName {
 }
 
 /// A transport protocol that a Service can have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Protocol {
     /// The default.
@@ -105,7 +107,7 @@ impl fmt::Display for TargetPort {
 /// `spec.ports[]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ServicePort {
-    /// Empty only if it is the only one.
+    /// Any text; with the protocol it tells the port from the Service's others.
     pub name: String,
     /// Its protocol.
     pub protocol: Protocol,
@@ -121,6 +123,40 @@ pub struct ServicePort {
 /// (`ipMode: VIP`, the default; entries with `ipMode: Proxy` or without an IP never get here).
 pub type LoadBalancerIp = IpAddr;
 
+/// Something that an object names and that cannot be used; kept so that it can be explained.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unusable {
+    /// The field, as a path.
+    pub field: String,
+    /// What it says; empty if it cannot be read as text.
+    pub text: String,
+    /// Why it cannot be used.
+    pub why: Obstacle,
+}
+
+/// Why something that an object names cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Obstacle {
+    /// `ipMode: Proxy`: the load balancer ends connections itself and sends them on to node ports.
+    ProxyMode,
+    /// An ingress that has a host name and no address.
+    HostNameOnly,
+    /// It is wrong; the sentence of the [`Problem`].
+    Invalid(String),
+}
+
+impl Obstacle {
+    /// The reason for people.
+    pub fn sentence(&self) -> &str {
+        match self {
+            Self::ProxyMode => "ipMode is Proxy: the load balancer ends connections itself",
+            Self::HostNameOnly => "a host name is no address that packets are aimed at",
+            Self::Invalid(message) => message,
+        }
+    }
+}
+
 /// How new connections choose among endpoints (annotation `service.lb/algorithm`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum Algorithm {
@@ -129,6 +165,17 @@ pub enum Algorithm {
     Random,
     /// By a Maglev table that is the same on every node.
     Maglev,
+}
+
+/// Over what a client with `sessionAffinity: ClientIP` keeps its endpoint (annotation
+/// `service.lb/affinity-scope`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum AffinityScope {
+    /// Over each port of the Service apart, as with kube-proxy.
+    #[default]
+    Port,
+    /// Over all ports of the Service together.
+    Service,
 }
 
 /// A v1 Service.
@@ -148,13 +195,17 @@ pub struct Service {
     pub external_ips: Vec<IpAddr>,
     /// Addresses of the load balancer.
     pub load_balancer_ips: Vec<LoadBalancerIp>,
-    /// `spec.loadBalancerSourceRanges`; empty: everybody.
+    /// `spec.loadBalancerSourceRanges`; none of a family: everybody of that family.
     pub source_ranges: Vec<IpNet>,
+    /// Addresses and ports that it names and that cannot be used.
+    pub unusable: Vec<Unusable>,
     /// `spec.ports`.
     pub ports: Vec<ServicePort>,
     /// Seconds of silence after which a client with `sessionAffinity: ClientIP` is forgotten;
     /// `None`: no affinity.
     pub affinity_timeout_s: Option<u32>,
+    /// Over what it keeps its endpoint until then.
+    pub affinity_scope: AffinityScope,
     /// `spec.externalTrafficPolicy`.
     pub external_policy: TrafficPolicy,
     /// `spec.internalTrafficPolicy`.
@@ -168,6 +219,8 @@ pub struct Service {
     pub publish_not_ready: bool,
     /// How connections choose.
     pub algorithm: Algorithm,
+    /// Label `service.kubernetes.io/service-proxy-name`: whose Service it is, if not ours.
+    pub other_proxy: Option<String>,
     /// `metadata.creationTimestamp` in seconds since 1970; 0 if unknown. The older of two Services
     /// that claim one address keeps it.
     pub created_s: i64,
@@ -184,6 +237,8 @@ pub struct EndpointSlice {
     pub ports: Vec<EndpointPort>,
     /// Its endpoints.
     pub endpoints: Vec<Endpoint>,
+    /// Endpoints and ports that it lists and that cannot be used.
+    pub unusable: Vec<Unusable>,
 }
 
 /// `ports[]` of an `EndpointSlice`.

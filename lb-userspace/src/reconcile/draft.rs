@@ -7,6 +7,7 @@ use super::Tables;
 use super::entry::Entry;
 use super::ids::{Full, Ids};
 use super::slots;
+use crate::compile::reason::Usage;
 use crate::compile::{BackendKey, BackendPlan, FrontendPlan, PortPlan, Side, proto};
 use crate::model::TrafficPolicy;
 use lb_common::layout::backend::BackendValue;
@@ -16,6 +17,8 @@ use lb_common::wire::{Addr, IpProto, Port};
 /// A planned port, half way.
 pub(super) struct Draft<'a> {
     port: &'a PortPlan,
+    /// Under which id its Service remembers clients for all ports together; `None`: its own.
+    memory: Option<u32>,
     /// What the port has.
     old: &'a Entry,
     /// What it will have.
@@ -28,7 +31,12 @@ impl<'a> Draft<'a> {
     /// The port `port` of a Service that was created at `created_s`, and that has `old` so far.
     pub(super) fn new(port: &'a PortPlan, created_s: i64, old: &'a Entry) -> Self {
         let new = Entry { id: old.id, created_s, ..Entry::default() };
-        Self { port, old, new, tables: Tables::default() }
+        Self { port, memory: None, old, new, tables: Tables::default() }
+    }
+
+    /// Its Service remembers clients under this id for all ports together.
+    pub(super) fn sharing(self, memory: Option<u32>) -> Self {
+        Self { memory, ..self }
     }
 
     /// Takes what is missing from `ids`; `actual` is what the kernel holds.
@@ -42,6 +50,10 @@ impl<'a> Draft<'a> {
         }
         let cluster = self.range(TrafficPolicy::Cluster, ids, actual)?;
         let local = self.range(TrafficPolicy::Local, ids, actual)?;
+        self.new.sources.clone_from(&self.port.sources);
+        if self.port.shared_affinity {
+            self.siblings();
+        }
         for plan in &self.port.frontends {
             self.new.frontends.insert(plan.key, self.frontend(plan, [cluster, local]));
         }
@@ -74,6 +86,16 @@ impl<'a> Draft<'a> {
         };
         self.tables.backends.insert(id, value);
         Ok(())
+    }
+
+    /// One backend for each address, the first that new connections may choose.
+    fn siblings(&mut self) {
+        let used = |plan: &BackendPlan| [plan.cluster, plan.local].contains(&Usage::Used);
+        for (key, _) in self.port.backends.iter().filter(|(_, plan)| used(plan)) {
+            if let Some(id) = self.new.backends.get(key) {
+                self.new.siblings.entry(key.addr).or_insert(*id);
+            }
+        }
     }
 
     /// The range of one set, as (first slot, length): one that holds it already, or a fresh one.
@@ -125,14 +147,17 @@ impl<'a> Draft<'a> {
             Choice { base, len, flags: side.flags }
         };
         let service = self.new.id;
+        let memory = self.memory.filter(|_| self.port.shared_affinity).unwrap_or(service);
+        let flag = |on, bit| if on { bit } else { 0 };
         FrontendValue {
             service,
-            affinity: self.port.affinity_timeout_s.map_or(0, |_| service),
+            affinity: self.port.affinity_timeout_s.map_or(0, |_| memory),
             affinity_timeout_s: self.port.affinity_timeout_s.unwrap_or(0),
             inside: choice(plan.inside),
             outside: choice(plan.outside),
             kind: plan.kind,
-            flags: 0,
+            flags: flag(plan.guarded, FrontendValue::GUARDED)
+                | flag(self.port.shared_affinity, FrontendValue::SHARED_AFFINITY),
             zero: [0; 2],
         }
     }

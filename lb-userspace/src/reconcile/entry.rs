@@ -2,12 +2,17 @@
 //! that ended.
 
 use super::Tables;
-use crate::compile::{BackendKey, Family, PortName};
+use crate::compile::{BackendKey, Family, PortName, Prefix};
 use crate::model::{ObjectName, Protocol};
+use lb_common::layout::affinity::SiblingKey;
 use lb_common::layout::frontend::{FrontendKey, FrontendValue};
 use lb_common::layout::service::{ServiceValue, text};
-use lb_common::wire::IpProto;
-use std::collections::BTreeMap;
+use lb_common::layout::source_range::SourceRangeKey;
+use lb_common::wire::{Addr, IpProto};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Bits of a service port's id in a key of `SOURCE_RANGES`.
+const ID_BITS: u32 = 32;
 
 /// What a service port has in the tables. The default has nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,8 +25,36 @@ pub(super) struct Entry {
     pub(super) ranges: BTreeMap<u32, u32>,
     /// The frontends that it claims, and what they are if it holds them.
     pub(super) frontends: BTreeMap<FrontendKey, FrontendValue>,
+    /// Clients that may use its guarded frontends.
+    pub(super) sources: BTreeSet<Prefix>,
+    /// The backend that each of its endpoints is, if its affinity spans all ports of its Service.
+    pub(super) siblings: BTreeMap<Addr, u32>,
     /// When its Service was created: the older claim wins.
     pub(super) created_s: i64,
+}
+
+impl Entry {
+    /// Keys of `SOURCE_RANGES`.
+    pub(super) fn source_ranges(&self) -> impl Iterator<Item = SourceRangeKey> {
+        let key = |range: &Prefix| SourceRangeKey {
+            prefix_len: ID_BITS + range.len,
+            service: self.id,
+            addr: range.addr,
+        };
+        self.sources.iter().map(key)
+    }
+
+    /// Keys of `SIBLINGS`.
+    pub(super) fn sibling_keys(&self) -> impl Iterator<Item = SiblingKey> {
+        let key = |addr: &Addr| SiblingKey { addr: *addr, service: self.id, zero: [0; 4] };
+        self.siblings.keys().map(key)
+    }
+
+    /// The id under which its clients are remembered for all ports of its Service together.
+    pub(super) fn shared_affinity(&self) -> Option<u32> {
+        let shared = |value: &&FrontendValue| value.flags & FrontendValue::SHARED_AFFINITY != 0;
+        self.frontends.values().find(shared).map(|value| value.affinity)
+    }
 }
 
 /// Who has what, as the tables tell it.
@@ -43,6 +76,13 @@ pub(super) fn adopt(actual: &Tables) -> BTreeMap<PortName, Entry> {
         entry.frontends.insert(*key, *value);
         let choices = [value.inside, value.outside].into_iter().filter(|choice| choice.len != 0);
         entry.ranges.extend(choices.map(|choice| (choice.base, choice.len)));
+    }
+    for key in actual.source_ranges.keys() {
+        let range = Prefix { len: key.prefix_len.saturating_sub(ID_BITS), addr: key.addr };
+        entries.entry(key.service).or_default().sources.insert(range);
+    }
+    for (key, id) in &actual.siblings {
+        entries.entry(key.service).or_default().siblings.insert(key.addr, *id);
     }
     named(entries, actual)
 }

@@ -6,6 +6,7 @@
 
 use super::entry::Entry;
 use super::ranges::Ranges;
+use lb_common::layout::capacity;
 use std::collections::{BTreeSet, VecDeque};
 
 /// How many entries each table holds.
@@ -19,6 +20,23 @@ pub struct Limits {
     pub slots: u32,
     /// Frontends.
     pub frontends: u32,
+    /// Ranges of clients.
+    pub source_ranges: u32,
+    /// Endpoints of Services with an affinity over all ports.
+    pub siblings: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            services: capacity::SERVICES,
+            backends: capacity::BACKENDS,
+            slots: capacity::SLOTS,
+            frontends: capacity::FRONTENDS,
+            source_ranges: capacity::SOURCE_RANGES,
+            siblings: capacity::SIBLINGS,
+        }
+    }
 }
 
 /// A table has no room left.

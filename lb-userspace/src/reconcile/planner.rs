@@ -13,7 +13,8 @@ use super::draft::{Draft, free_cell};
 use super::entry::{self, Entry};
 use super::ids::{Full, Ids, Limits};
 use super::tables::{self, Edit, Tables, diff};
-use crate::compile::{Family, Plan, PortName, PortPlan};
+use crate::compile::reason::Standing;
+use crate::compile::{Explanation, Family, Plan, PortName, PortPlan};
 use crate::model::{ObjectName, Problem, Protocol};
 use lb_common::layout::frontend::{FrontendKey, FrontendValue};
 use lb_common::layout::node::LinkValue;
@@ -47,8 +48,6 @@ pub struct Planner {
     unplanned: BTreeSet<PortName>,
     /// Ports that found a table full.
     waiting: BTreeMap<PortName, Waiting>,
-    /// What `compile` found wrong.
-    problems: BTreeMap<ObjectName, Vec<Problem>>,
 }
 
 /// A plan that found a table full.
@@ -68,6 +67,10 @@ struct Step {
     wanted: Tables,
     /// Frontends that the kernel does not have yet.
     fresh: BTreeSet<FrontendKey>,
+    /// How many source ranges it does not have yet.
+    fresh_ranges: usize,
+    /// How many siblings it does not have yet.
+    fresh_siblings: usize,
 }
 
 impl Planner {
@@ -94,7 +97,6 @@ impl Planner {
             unplanned: entries.keys().cloned().collect(),
             entries,
             waiting: BTreeMap::new(),
-            problems: BTreeMap::new(),
         }
     }
 
@@ -117,17 +119,15 @@ impl Planner {
         let mut gone = self.ports_of(service);
         if let Some(plan) = plan {
             let ports: BTreeMap<_, _> = plan.ports.iter().map(|port| (&port.name, port)).collect();
+            let mut memory = self.memory_of(ports.keys().copied());
             for (name, port) in ports {
                 gone.remove(name);
-                self.place(port, plan.created_s, &mut step);
+                let id = self.place(port, plan.created_s, memory, &mut step);
+                memory = memory.or(id);
             }
         }
         for name in gone {
             self.withdraw(name, &mut step);
-        }
-        match plan.map(|plan| &plan.problems).filter(|problems| !problems.is_empty()) {
-            Some(problems) => drop(self.problems.insert(service.clone(), problems.clone())),
-            None => drop(self.problems.remove(service)),
         }
         self.finish(step)
     }
@@ -152,9 +152,26 @@ impl Planner {
 
     /// What cannot be done as the objects want it.
     pub fn problems(&self) -> Vec<Problem> {
-        let planned = self.problems.values().flatten().cloned();
         let waiting = self.waiting.iter().map(|(name, waiting)| self.does_not_fit(name, waiting));
-        planned.chain(waiting).chain(self.claims.problems()).collect()
+        waiting.chain(self.claims.problems()).collect()
+    }
+
+    /// Adds to an explanation of a Service that was planned what only the tables know: who holds
+    /// what it claims, and whether there was room.
+    pub fn complete(&self, explanation: &mut Explanation) {
+        for port in &mut explanation.ports {
+            let waiting = self.waiting.get(&port.id).map(|waiting| waiting.full.what);
+            for frontend in port.frontends.iter_mut().filter(|one| one.standing.is_planned()) {
+                match (self.claims.holder(&frontend.key), waiting) {
+                    (Some(holder), _) if *holder == port.id => {}
+                    (_, Some(table)) => frontend.standing = Standing::TableFull(table),
+                    (Some(holder), None) => {
+                        frontend.standing = Standing::Contested(holder.service.clone());
+                    }
+                    (None, None) => {}
+                }
+            }
+        }
     }
 
     /// What the kernel holds after the edits so far.
@@ -176,21 +193,43 @@ impl Planner {
         placed.chain(waiting).cloned().collect()
     }
 
-    /// Gives a port what it needs, or lets it wait as it is.
-    fn place(&mut self, port: &PortPlan, created_s: i64, step: &mut Step) {
+    /// Under which id clients are remembered for all of these ports of a Service together: the
+    /// one that is in use, as long as one of the ports has it, so that nobody is forgotten.
+    fn memory_of<'a>(&self, ports: impl Iterator<Item = &'a PortName>) -> Option<u32> {
+        let entries: Vec<&Entry> = ports.filter_map(|name| self.entries.get(name)).collect();
+        let has = |id: &u32| entries.iter().any(|entry| entry.id == *id);
+        let in_use = entries.iter().filter_map(|entry| entry.shared_affinity()).find(has);
+        in_use.or_else(|| entries.iter().map(|entry| entry.id).min())
+    }
+
+    /// Gives a port what it needs, or lets it wait as it is. Its Service remembers clients of all
+    /// ports together under the id `memory`, or else under that of this port. Gives the port's id.
+    fn place(
+        &mut self,
+        port: &PortPlan,
+        created_s: i64,
+        memory: Option<u32>,
+        step: &mut Step,
+    ) -> Option<u32> {
         let name = &port.name;
         self.unplanned.remove(name);
         self.waiting.remove(name);
         let old = self.entries.remove(name).unwrap_or_default();
-        let mut draft = Draft::new(port, created_s, &old);
+        let mut draft = Draft::new(port, created_s, &old).sharing(memory);
         let room = self.room_for_frontends(port, step);
-        let filled = room.and_then(|()| draft.fill(&mut self.ids, &self.actual));
+        let filled = room
+            .and_then(|()| draft.fill(&mut self.ids, &self.actual))
+            .and_then(|()| self.room_for_lists(&draft.new, step));
         let Draft { new, tables, .. } = draft;
         match filled {
-            Ok(()) => {
+            Ok((ranges, siblings)) => {
                 step.take(name, old, tables);
                 step.fresh.extend(new.frontends.keys());
+                step.fresh_ranges += ranges;
+                step.fresh_siblings += siblings;
+                let id = new.id;
                 self.entries.insert(name.clone(), new);
+                Some(id)
             }
             Err(full) => {
                 self.ids.release(&new, &old);
@@ -199,6 +238,7 @@ impl Planner {
                 }
                 let waiting = Waiting { created_s, port: port.clone(), full };
                 self.waiting.insert(name.clone(), waiting);
+                self.entries.get(name).map(|entry| entry.id)
             }
         }
     }
@@ -208,13 +248,24 @@ impl Planner {
         let is_new = |key: &&FrontendKey| !self.actual.frontends.contains_key(key);
         let own = port.frontends.iter().map(|plan| &plan.key);
         let keys: BTreeSet<&FrontendKey> = step.fresh.iter().chain(own).filter(is_new).collect();
-        let limit = self.limits.frontends;
-        let wanted = self.actual.frontends.len() + keys.len();
-        if keys.is_empty() || wanted <= limit as usize {
-            Ok(())
-        } else {
-            Err(Full { what: "frontends", limit })
+        room("frontends", self.limits.frontends, self.actual.frontends.len(), keys.len())
+    }
+
+    /// The same for what else comes before it goes. Gives how many source ranges and siblings the
+    /// kernel does not have yet.
+    fn room_for_lists(&self, new: &Entry, step: &Step) -> Result<(usize, usize), Full> {
+        let Tables { source_ranges, siblings, .. } = &self.actual;
+        let own = new.source_ranges().filter(|key| !source_ranges.contains_key(key)).count();
+        if own != 0 {
+            let fresh = step.fresh_ranges + own;
+            room("source ranges", self.limits.source_ranges, source_ranges.len(), fresh)?;
         }
+        let own_siblings = new.sibling_keys().filter(|key| !siblings.contains_key(key)).count();
+        if own_siblings != 0 {
+            let fresh = step.fresh_siblings + own_siblings;
+            room("siblings", self.limits.siblings, siblings.len(), fresh)?;
+        }
+        Ok((own, own_siblings))
     }
 
     /// Takes a port out.
@@ -232,8 +283,9 @@ impl Planner {
         let mut changed = !edits.is_empty();
         while changed && !self.waiting.is_empty() {
             let mut step = Step::default();
-            for (_, Waiting { created_s, port, .. }) in std::mem::take(&mut self.waiting) {
-                self.place(&port, created_s, &mut step);
+            for (name, Waiting { created_s, port, .. }) in std::mem::take(&mut self.waiting) {
+                let memory = self.memory_of(self.ports_of(&name.service).iter());
+                self.place(&port, created_s, memory, &mut step);
             }
             let more = self.commit(step);
             changed = !more.is_empty();
@@ -247,11 +299,17 @@ impl Planner {
         let nothing = Entry::default();
         let mut services: BTreeSet<u32> = step.wanted.services.keys().copied().collect();
         let mut frontends = BTreeSet::new();
+        let (mut ranges, mut siblings) = (BTreeSet::new(), BTreeSet::new());
         for (name, old) in &step.before {
             let new = self.entries.get(name).unwrap_or(&nothing);
             self.claims.replace(name, old, new);
             services.insert(old.id);
             frontends.extend(old.frontends.keys().chain(new.frontends.keys()).copied());
+            ranges.extend(old.source_ranges().chain(new.source_ranges()));
+            siblings.extend(old.sibling_keys().chain(new.sibling_keys()));
+            step.wanted.source_ranges.extend(new.source_ranges().map(|key| (key, 1)));
+            let ids = new.siblings.values().copied();
+            step.wanted.siblings.extend(new.sibling_keys().zip(ids));
             let gone = old.backends.iter().filter(|(key, id)| new.backends.get(key) != Some(id));
             for (_, id) in gone {
                 let cell = self.actual.backends.get(id).map(free_cell);
@@ -264,6 +322,8 @@ impl Planner {
             backends: pick(&self.actual.backends, step.wanted.backends.keys()),
             slots: pick(&self.actual.slots, step.wanted.slots.keys()),
             frontends: pick(&self.actual.frontends, &frontends),
+            source_ranges: pick(&self.actual.source_ranges, &ranges),
+            siblings: pick(&self.actual.siblings, &siblings),
             ..Tables::default()
         };
         let edits = diff(&touched, &step.wanted);
@@ -338,6 +398,11 @@ impl Step {
         self.wanted.backends.extend(tables.backends);
         self.wanted.slots.extend(tables.slots);
     }
+}
+
+/// Whether `fresh` entries fit beside the `held` ones.
+fn room(what: &'static str, limit: u32, held: usize, fresh: usize) -> Result<(), Full> {
+    if fresh == 0 || held + fresh <= limit as usize { Ok(()) } else { Err(Full { what, limit }) }
 }
 
 fn pick<'a, K: Ord + Copy + 'a, V: Clone>(

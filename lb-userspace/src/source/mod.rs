@@ -16,12 +16,16 @@ mod document;
 /// One Kubernetes object to one model value.
 pub mod convert;
 
+/// Objects as a watch delivers them.
+mod delivered;
+
 /// What the control plane would do where there is none.
 pub mod controllers;
 
 /// A folder, followed live.
 pub mod manifests;
 
+pub use delivered::{Delivered, delivered};
 pub use manifests::Manifests;
 pub use report::Report;
 pub use settings::Settings;

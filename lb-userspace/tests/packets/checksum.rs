@@ -55,7 +55,7 @@ fn summing_to_zero(case: Case) -> (Frame, Frame) {
 }
 
 /// The same with its payload's first word chosen so that all words sum up to all ones.
-fn balanced(frame: Frame) -> Frame {
+pub(super) fn balanced(frame: Frame) -> Frame {
     let frame = frame.carrying(&[0; 8]);
     let mut payload = [0; 8];
     // The complement of a sum is what it lacks.

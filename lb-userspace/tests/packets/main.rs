@@ -72,3 +72,7 @@ mod vlan;
 mod fragments;
 /// What becomes of frames on links.
 mod wired;
+/// ICMP errors about translated packets.
+mod icmp;
+/// What a client is told whose packet cannot go on.
+mod told;

@@ -35,6 +35,14 @@ pub(crate) fn uplink_and_pods() -> [Link; 2] {
     })
 }
 
+/// Makes a link smaller.
+pub(crate) fn set_mtu(link: Link, mtu: u32) {
+    build(|handle| async move {
+        let change = LinkUnspec::new_with_index(link.index).mtu(mtu).build();
+        handle.link().set(change).execute().await.context("setting an MTU")
+    });
+}
+
 fn build<T, F: Future<Output = Result<T>>>(work: impl FnOnce(Handle) -> F) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let built = runtime.block_on(async {

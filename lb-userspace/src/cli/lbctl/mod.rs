@@ -26,6 +26,8 @@ mod get;
 mod describe;
 /// `lbctl trace`.
 mod trace;
+/// `lbctl simulate`.
+mod simulate;
 /// `lbctl completions`.
 mod completions;
 
@@ -46,8 +48,9 @@ Examples:
   lbctl describe service default/kubia    all about one Service
   lbctl trace --from 10.244.0.20 --to 10.96.0.10:80   what becomes of a packet, and why
   lbctl get status                        is the agent running, are maps full, what was dropped
+  lbctl simulate scenarios/               what would become of packets, before a rollout
 
-Exit codes: 0 done, 1 not found or nothing pinned, 2 wrong usage";
+Exit codes: 0 done, 1 not found or nothing pinned, 2 wrong usage; `simulate` has its own";
 
 /// Look at the eBPF service load balancer of this node
 ///
@@ -67,6 +70,7 @@ enum Verb {
     Get(get::Options),
     Describe(describe::Options),
     Trace(trace::Options),
+    Simulate(simulate::Options),
     Completions(completions::Options),
 }
 
@@ -76,9 +80,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>, console: &mut Console<'_>) 
         Ok(options) => options,
         Err(refusal) => return explain(&refusal, console),
     };
-    let result = perform(&options, console).and_then(|()| Ok(console.out.flush()?));
+    let result = perform(&options, console).and_then(|code| {
+        console.out.flush()?;
+        Ok(code)
+    });
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Nothing is left to be done if nobody reads standard error either.
@@ -88,13 +95,15 @@ pub fn run(args: impl IntoIterator<Item = OsString>, console: &mut Console<'_>) 
     }
 }
 
-fn perform(options: &Options, console: &mut Console<'_>) -> Result<()> {
+fn perform(options: &Options, console: &mut Console<'_>) -> Result<ExitCode> {
     match &options.verb {
-        Verb::Get(verb) => get::run(verb, &options.place, console),
-        Verb::Describe(verb) => describe::run(verb, &options.place, console),
-        Verb::Trace(verb) => trace::run(verb, &options.place, console),
-        Verb::Completions(verb) => completions::run(verb, Options::command(), console),
+        Verb::Get(verb) => get::run(verb, &options.place, console)?,
+        Verb::Describe(verb) => describe::run(verb, &options.place, console)?,
+        Verb::Trace(verb) => trace::run(verb, &options.place, console)?,
+        Verb::Simulate(verb) => return simulate::run(verb, console),
+        Verb::Completions(verb) => completions::run(verb, Options::command(), console)?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Help and version go to standard output, a refusal to standard error with exit code 2.

@@ -1,13 +1,15 @@
 //! Which endpoints count: SEMANTICS 1, 11, 13, 16, 17.
 
 use super::{node, slice, target};
-use crate::compile::endpoint::{self, BackendKey, Endpoints};
+use crate::compile::endpoint::{self, BackendKey, Endpoints, Uses};
+use crate::compile::reason::HintUse;
 use crate::compile::{Family, NodeView};
 use crate::model::{EndpointSlice, Protocol};
 use lb_common::layout::backend::BackendValue;
 
 fn sorted(slices: &[EndpointSlice], node: &NodeView) -> Endpoints {
-    endpoint::of(&super::port("http", 80), slices.iter(), Family::V4, node)
+    let both = Uses { cluster: true, local: true };
+    endpoint::of(&super::port("http", 80), slices.iter(), Family::V4, node, both)
 }
 
 /// The last byte and the port of each address.
@@ -89,6 +91,42 @@ fn a_node_without_a_zone_follows_no_zone_hint() {
     let lost = NodeView { zone: None, ..node() };
     let found = sorted(&[slice("a", &["10.0.0.1 zone=a", "10.0.0.2 zone="])], &lost);
     assert_eq!(text(&found.cluster), "10.0.0.1:8080 10.0.0.2:8080");
+}
+
+/// `expect`: what hints for nodes do, and hints for zones.
+#[track_caller]
+fn hints(endpoints: &[&str], expect: (HintUse, HintUse)) {
+    let found = sorted(&[slice("a", endpoints)], &node()).hints;
+    assert_eq!((found.node, found.zone), expect);
+}
+
+#[test]
+fn it_is_known_what_hints_do_and_why() {
+    use HintUse::{Absent, Followed, Missing, NobodyReady, NoneFits, NotAsked};
+    let first = || "10.0.0.1:8080".parse().unwrap();
+    hints(&["10.0.0.1 zone=a"], (Absent, Followed));
+    hints(&["10.0.0.1 node=here"], (Followed, NotAsked));
+    hints(&["10.0.0.1 node=there zone=b"], (NoneFits, NoneFits));
+    hints(&["10.0.0.1", "10.0.0.2 node=here zone=a"], (Missing(first()), Missing(first())));
+    hints(&["10.0.0.1 unready zone=a"], (NobodyReady, NobodyReady));
+    hints(&[], (NobodyReady, NobodyReady));
+}
+
+#[test]
+fn a_set_that_no_policy_asks_for_is_empty() {
+    let slices = [slice("a", &["10.0.0.1 here"])];
+    for (cluster, local) in [(true, false), (false, true)] {
+        let uses = Uses { cluster, local };
+        let port = super::port("http", 80);
+        let found = endpoint::of(&port, slices.iter(), Family::V4, &node(), uses);
+        let sizes = (found.cluster.len(), found.local.len());
+        assert_eq!(sizes, (usize::from(cluster), usize::from(local)));
+        assert!(found.any_usable);
+        let flags = found.backends.values().next().unwrap().flags;
+        let within = |bit| flags & bit != 0;
+        assert_eq!(within(BackendValue::IN_CLUSTER_SET), cluster);
+        assert_eq!(within(BackendValue::IN_LOCAL_SET), local);
+    }
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Which addresses mean a Service, and whom they lead where: SEMANTICS 1 to 8, 14, 15, 18.
 
-use super::{endpoint, node, planned, service, slice};
+use super::{node, planned, service, slice};
+use crate::compile::endpoint::Uses;
+use crate::compile::frontend::uses;
 use crate::compile::node::SnatMode;
 use crate::compile::{Family, NodeView, Side, plan};
 use crate::model::TrafficPolicy::{Cluster, Local};
@@ -35,17 +37,19 @@ fn every_kind_of_address_leads_to_a_load_balancer_service() {
 }
 
 #[test]
-fn the_type_of_a_service_decides_which_addresses_count() {
-    let node_port = Service { kind: ServiceType::NodePort, ..service() };
-    check(&node_port, Family::V4, &[CLUSTER_IP, EXTERNAL_IP, NODE_PORT]);
-    let cluster_ip = Service { kind: ServiceType::ClusterIP, ..service() };
-    check(&cluster_ip, Family::V4, &[CLUSTER_IP, EXTERNAL_IP]);
+fn every_address_counts_whatever_the_type_says() {
+    for kind in [ServiceType::ClusterIP, ServiceType::NodePort, ServiceType::LoadBalancer] {
+        let all = [CLUSTER_IP, EXTERNAL_IP, LOAD_BALANCER, NODE_PORT];
+        check(&Service { kind, ..service() }, Family::V4, &all);
+    }
 }
 
 #[test]
-fn headless_and_external_name_services_have_no_frontend_at_all() {
+fn services_of_dns_and_of_other_proxies_have_no_frontend_at_all() {
     check(&Service { headless: true, ..service() }, Family::V4, &[]);
     check(&Service { kind: ServiceType::ExternalName, ..service() }, Family::V4, &[]);
+    check(&Service { cluster_ips: Vec::new(), ..service() }, Family::V4, &[]);
+    check(&Service { other_proxy: Some("it".to_owned()), ..service() }, Family::V4, &[]);
 }
 
 #[test]
@@ -107,7 +111,8 @@ fn the_external_policy_binds_outsiders_only() {
     for kind in EXTERNAL {
         let (inside, outside) = sides(&local, &["10.0.0.1 here"], kind);
         assert_eq!((inside.policy, outside.policy), (Cluster, Local));
-        assert_eq!((inside.flags, outside.flags), (0, Choice::LOCAL), "nobody is masqueraded");
+        assert_eq!(inside.flags, Choice::KEEP, "nobody is masqueraded");
+        assert_eq!(outside.flags, Choice::KEEP | Choice::LOCAL);
     }
 }
 
@@ -116,7 +121,8 @@ fn a_local_policy_without_a_local_endpoint_drops() {
     let local = Service { external_policy: Local, ..service() };
     for kind in EXTERNAL {
         let (inside, outside) = sides(&local, &["10.0.0.1"], kind);
-        assert_eq!((inside.flags, outside.flags), (0, Choice::LOCAL | Choice::DROP));
+        assert_eq!(inside.flags, Choice::KEEP);
+        assert_eq!(outside.flags, Choice::KEEP | Choice::LOCAL | Choice::DROP);
     }
 }
 
@@ -125,7 +131,7 @@ fn a_local_policy_without_any_endpoint_refuses() {
     let local = Service { external_policy: Local, ..service() };
     for endpoints in [&[][..], &["10.0.0.1 unready"]] {
         for kind in EXTERNAL {
-            assert_eq!(sides(&local, endpoints, kind).1.flags, Choice::LOCAL);
+            assert_eq!(sides(&local, endpoints, kind).1.flags, Choice::KEEP | Choice::LOCAL);
         }
     }
 }
@@ -134,7 +140,7 @@ fn a_local_policy_without_any_endpoint_refuses() {
 fn endpoints_elsewhere_that_only_terminate_still_make_a_local_policy_drop() {
     let local = Service { external_policy: Local, ..service() };
     let (_, outside) = sides(&local, &["10.0.0.1 terminating"], FrontendValue::NODE_PORT);
-    assert_eq!(outside.flags, Choice::LOCAL | Choice::DROP);
+    assert_eq!(outside.flags, Choice::KEEP | Choice::LOCAL | Choice::DROP);
 }
 
 #[test]
@@ -147,48 +153,115 @@ fn a_family_without_endpoints_refuses_by_itself() {
         let port = plan.ports.iter().find(|port| port.name.family == family).unwrap();
         port.frontends.iter().find(|f| f.kind == FrontendValue::NODE_PORT).unwrap().outside.flags
     };
-    assert_eq!(outside(Family::V4), Choice::LOCAL | Choice::DROP);
-    assert_eq!(outside(Family::V6), Choice::LOCAL);
+    assert_eq!(outside(Family::V4), Choice::KEEP | Choice::LOCAL | Choice::DROP);
+    assert_eq!(outside(Family::V6), Choice::KEEP | Choice::LOCAL);
 }
 
-/// Whether (inside, outside) are masqueraded at a frontend.
-fn snat(node: &NodeView, kind: u8) -> (bool, bool) {
-    let mut slice = slice("a", &[]);
-    slice.endpoints.push(endpoint("10.0.0.1 here"));
-    let plan = plan(&service(), &super::by_name(vec![slice]), node);
+/// Who is masqueraded at a frontend: the word for inside, and for outside.
+fn snat(service: &Service, node: &NodeView, kind: u8) -> [&'static str; 2] {
+    let slices = super::by_name(vec![slice("a", &["10.0.0.1 here"])]);
+    let plan = plan(service, &slices, node);
     let frontend = plan.ports[0].frontends.iter().find(|frontend| frontend.kind == kind).unwrap();
-    let bit = |side: Side| side.flags & Choice::SNAT != 0;
-    (bit(frontend.inside), bit(frontend.outside))
+    [frontend.inside, frontend.outside].map(|side| {
+        match side.flags & (Choice::SNAT | Choice::KEEP) {
+            0 => "as needed",
+            Choice::SNAT => "snat",
+            Choice::KEEP => "keep",
+            _ => "both",
+        }
+    })
 }
 
 #[test]
-fn a_cluster_ip_masquerades_outsiders() {
-    assert_eq!(snat(&node(), FrontendValue::CLUSTER_IP), (false, true));
-}
-
-#[test]
-fn masquerade_all_adds_pods_at_the_cluster_ip() {
-    let all = NodeView { masquerade_all: true, ..node() };
-    assert_eq!(snat(&all, FrontendValue::CLUSTER_IP), (true, true));
-}
-
-#[test]
-fn nobody_is_masqueraded_at_a_cluster_ip_if_pods_cannot_be_told() {
+fn always_masquerades_where_kube_proxy_does_and_nowhere_else() {
+    let (told, all) = (node(), NodeView { masquerade_all: true, ..node() });
     let blind = NodeView { can_tell_pods: false, ..node() };
-    assert_eq!(snat(&blind, FrontendValue::CLUSTER_IP), (false, false));
-}
-
-#[test]
-fn external_frontends_masquerade_everybody() {
-    for kind in EXTERNAL {
-        assert_eq!(snat(&node(), kind), (true, true));
+    let blind_all = NodeView { masquerade_all: true, ..blind.clone() };
+    let views = [
+        (told, ["keep", "snat"]),
+        (all, ["snat", "snat"]),
+        (blind, ["keep", "keep"]),
+        (blind_all, ["snat", "snat"]),
+    ];
+    for (view, at_cluster_ip) in views {
+        let local = Service { external_policy: Local, internal_policy: Local, ..service() };
+        assert_eq!(snat(&service(), &view, FrontendValue::CLUSTER_IP), at_cluster_ip);
+        assert_eq!(snat(&local, &view, FrontendValue::CLUSTER_IP), at_cluster_ip);
+        for kind in EXTERNAL {
+            assert_eq!(snat(&service(), &view, kind), ["snat", "snat"]);
+            assert_eq!(snat(&local, &view, kind), ["keep", "keep"]);
+        }
     }
 }
 
 #[test]
 fn minimal_masquerading_leaves_it_to_the_way_back() {
-    let minimal = NodeView { snat: SnatMode::Minimal, masquerade_all: true, ..node() };
+    let minimal = NodeView { snat: SnatMode::Minimal, ..node() };
+    let local = Service { external_policy: Local, ..service() };
     for kind in [FrontendValue::CLUSTER_IP].into_iter().chain(EXTERNAL) {
-        assert_eq!(snat(&minimal, kind), (false, false));
+        assert_eq!(snat(&service(), &minimal, kind), ["as needed", "as needed"]);
+        assert_eq!(snat(&local, &minimal, kind), ["as needed", "as needed"]);
     }
+}
+
+/// A Service of this type with one port; words: `external-ip`, `load-balancer-ip`, `node-port` for
+/// what it has besides its `ClusterIP`, `internal` and `external` for policies that are `Local`.
+fn with(kind: ServiceType, words: &str) -> Service {
+    let has = |word: &str| words.split(' ').any(|other| other == word);
+    let policy = |word| if has(word) { Local } else { Cluster };
+    let mut service = Service {
+        kind,
+        external_policy: policy("external"),
+        internal_policy: policy("internal"),
+        ..service()
+    };
+    service.external_ips.retain(|_| has("external-ip"));
+    service.load_balancer_ips.retain(|_| has("load-balancer-ip"));
+    service.ports[0].node_port = has("node-port").then_some(30080);
+    service
+}
+
+#[test]
+fn which_sets_of_endpoints_are_used_follows_from_policies_type_and_addresses() {
+    use ServiceType::{ClusterIP, LoadBalancer, NodePort};
+    // The last words: the sets that are used.
+    let cases = [
+        (ClusterIP, "", "cluster"),
+        (ClusterIP, "internal", "local"),
+        (ClusterIP, "external", "cluster"),
+        (ClusterIP, "external external-ip", "cluster local"),
+        (ClusterIP, "internal external-ip", "cluster local"),
+        (ClusterIP, "external node-port", "cluster"),
+        (ClusterIP, "internal node-port", "cluster local"),
+        (ClusterIP, "external load-balancer-ip", "cluster"),
+        (NodePort, "external node-port", "cluster local"),
+        (NodePort, "node-port", "cluster"),
+        (LoadBalancer, "external", "cluster"),
+        (LoadBalancer, "internal external", "local"),
+        (LoadBalancer, "external load-balancer-ip", "cluster local"),
+        (LoadBalancer, "internal external load-balancer-ip node-port", "cluster local"),
+    ];
+    for (kind, words, expect) in cases {
+        let service = with(kind, words);
+        let Uses { cluster, local } = uses(&service, &service.ports[0], Family::V4);
+        let found = [(cluster, "cluster"), (local, "local")];
+        let found: Vec<_> = found.iter().filter(|(used, _)| *used).map(|(_, set)| *set).collect();
+        assert_eq!(found.join(" "), expect, "{kind:?} {words}");
+    }
+}
+
+#[test]
+fn addresses_of_the_other_family_expose_nothing() {
+    let mut service = with(ServiceType::LoadBalancer, "internal external");
+    service.cluster_ips.push("fd00::1".parse().unwrap());
+    service.load_balancer_ips.push("fd00::9".parse().unwrap());
+    let used = |family| uses(&service, &service.ports[0], family).cluster;
+    assert_eq!((used(Family::V4), used(Family::V6)), (false, true));
+}
+
+#[test]
+fn the_external_policy_of_a_service_that_outsiders_do_not_reach_binds_nobody() {
+    let service = with(ServiceType::ClusterIP, "external node-port");
+    let (_, outside) = sides(&service, &["10.0.0.1"], FrontendValue::NODE_PORT);
+    assert_eq!((outside.policy, outside.flags), (Cluster, Choice::SNAT));
 }

@@ -1,7 +1,9 @@
 //! The rules of kube-proxy, sentence by sentence.
 
 mod endpoint;
+mod explain;
 mod frontend;
+mod guard;
 mod health;
 mod node;
 mod plan;
@@ -9,8 +11,8 @@ mod plan;
 use super::{Family, NodeView, PortPlan};
 use crate::compile::node::SnatMode;
 use crate::model::{
-    Algorithm, Endpoint, EndpointPort, EndpointSlice, ObjectName, Protocol, Service, ServicePort,
-    ServiceType, TargetPort, TrafficPolicy,
+    AffinityScope, Algorithm, Endpoint, EndpointPort, EndpointSlice, ObjectName, Protocol, Service,
+    ServicePort, ServiceType, TargetPort, TrafficPolicy,
 };
 use std::collections::BTreeMap;
 
@@ -25,14 +27,17 @@ fn service() -> Service {
         external_ips: vec!["192.0.2.1".parse().unwrap()],
         load_balancer_ips: vec!["198.51.100.1".parse().unwrap()],
         source_ranges: Vec::new(),
+        unusable: Vec::new(),
         ports: vec![port("http", 80)],
         affinity_timeout_s: None,
+        affinity_scope: AffinityScope::Port,
         external_policy: TrafficPolicy::Cluster,
         internal_policy: TrafficPolicy::Cluster,
         health_check_node_port: None,
         selector: BTreeMap::new(),
         publish_not_ready: false,
         algorithm: Algorithm::Random,
+        other_proxy: None,
         created_s: 0,
     }
 }
@@ -54,7 +59,7 @@ fn node() -> NodeView {
         zone: Some("a".to_owned()),
         snat: SnatMode::Always,
         can_tell_pods: true,
-        masquerade_all: false,
+        ..NodeView::default()
     }
 }
 
@@ -98,6 +103,7 @@ fn slice(name: &str, endpoints: &[&str]) -> EndpointSlice {
         service: "web".to_owned(),
         ports: vec![target("http", 8080)],
         endpoints: endpoints.iter().map(|words| endpoint(words)).collect(),
+        unusable: Vec::new(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{by_name, node, planned, port, service, slice};
 use crate::compile::plan;
-use crate::model::{Algorithm, Service, ServiceType, TrafficPolicy};
+use crate::model::{AffinityScope, Algorithm, Service, ServiceType, TrafficPolicy};
 use lb_common::layout::service::ServiceValue;
 use std::collections::BTreeMap;
 
@@ -51,12 +51,11 @@ fn the_external_policy_counts_only_where_outsiders_can_come() {
 }
 
 #[test]
-fn source_ranges_that_nobody_keeps_are_a_problem() {
-    let source_ranges = vec!["192.0.2.0/24".parse().unwrap()];
-    let guarded = Service { source_ranges, ..service() };
-    let plan = plan(&guarded, &BTreeMap::new(), &node());
-    let said: Vec<String> = plan.problems.iter().map(ToString::to_string).collect();
-    let expect = "Service ns/web: spec.loadBalancerSourceRanges: is not supported; everybody may \
-                  use the load balancer's addresses";
-    assert_eq!(said, [expect]);
+fn affinity_over_all_ports_needs_affinity() {
+    let affinity_scope = AffinityScope::Service;
+    let shared = |affinity_timeout_s| {
+        planned(&Service { affinity_timeout_s, affinity_scope, ..service() }, Vec::new())
+            .shared_affinity
+    };
+    assert!(shared(Some(5)) && !shared(None));
 }

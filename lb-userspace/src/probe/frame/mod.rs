@@ -8,7 +8,7 @@ mod build;
 /// Bytes to packets.
 mod read;
 
-pub(crate) use build::{Macs, opening};
+pub(crate) use build::{Macs, later, opening};
 pub(crate) use read::{Parsed, read};
 
 use crate::model::Protocol;

@@ -13,8 +13,9 @@ fn all_ends() -> Vec<Ends> {
 #[test]
 fn what_is_built_is_read_back() {
     for ends in all_ends() {
-        let bytes = opening(&ends, MACS).unwrap();
-        assert_eq!(read(&bytes).unwrap(), Parsed::Data(ends), "{bytes:?}");
+        for bytes in [opening(&ends, MACS).unwrap(), later(&ends, MACS).unwrap()] {
+            assert_eq!(read(&bytes).unwrap(), Parsed::Data(ends), "{bytes:?}");
+        }
     }
 }
 

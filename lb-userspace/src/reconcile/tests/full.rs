@@ -1,6 +1,19 @@
 //! Tables that are full.
 
-use super::{Agent, Limits, ROOMY, service};
+use super::{Agent, Limits, ROOMY};
+use crate::model::{AffinityScope, Service};
+use std::net::{IpAddr, Ipv4Addr};
+
+/// A Service that needs every table.
+fn service(name: &str, ip: u8) -> Service {
+    Service {
+        load_balancer_ips: vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, ip))],
+        source_ranges: vec!["203.0.113.0/25".parse().unwrap()],
+        affinity_timeout_s: Some(10),
+        affinity_scope: AffinityScope::Service,
+        ..super::service(name, ip)
+    }
+}
 
 /// A Service that fills the tables so that one more port, or one more endpoint, does not fit.
 fn filled(limits: Limits) -> Agent {
@@ -11,11 +24,13 @@ fn filled(limits: Limits) -> Agent {
     agent
 }
 
-const TABLES: [(&str, u32, Limits); 4] = [
+const TABLES: [(&str, u32, Limits); 6] = [
     ("service ports", 1, Limits { services: 2, ..ROOMY }),
     ("backends", 2, Limits { backends: 3, ..ROOMY }),
     ("slots", 2, Limits { slots: 2, ..ROOMY }),
-    ("frontends", 1, Limits { frontends: 1, ..ROOMY }),
+    ("frontends", 2, Limits { frontends: 2, ..ROOMY }),
+    ("source ranges", 1, Limits { source_ranges: 1, ..ROOMY }),
+    ("siblings", 2, Limits { siblings: 2, ..ROOMY }),
 ];
 
 #[test]

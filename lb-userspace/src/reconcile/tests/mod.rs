@@ -1,27 +1,39 @@
 //! What the planner promises, with a reader that sees the tables as packets do: between any two
 //! edits.
 
+mod affinity;
 mod contested;
+mod explain;
 mod full;
+mod guard;
 mod ranges;
 mod restart;
 mod stream;
 mod update;
 
 use super::ids::Limits;
+use super::planner::NodeTables;
 use super::{Edit, Planner, Tables};
 use crate::compile::{self, NodeView};
 use crate::model::{
-    Algorithm, Endpoint, EndpointPort, EndpointSlice, ObjectName, Protocol, Service, ServicePort,
-    ServiceType, TargetPort, TrafficPolicy,
+    AffinityScope, Algorithm, Endpoint, EndpointPort, EndpointSlice, ObjectName, Protocol, Service,
+    ServicePort, ServiceType, TargetPort, TrafficPolicy,
 };
+use lb_common::layout::address::AddressValue;
 use lb_common::layout::backend::BackendValue;
-use lb_common::layout::frontend::{Choice, FrontendKey};
+use lb_common::layout::frontend::{Choice, FrontendKey, FrontendValue};
 use lb_common::wire::{Addr, Port};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
-const ROOMY: Limits = Limits { services: 64, backends: 256, slots: 16384, frontends: 256 };
+const ROOMY: Limits = Limits {
+    services: 64,
+    backends: 256,
+    slots: 16384,
+    frontends: 256,
+    source_ranges: 64,
+    siblings: 256,
+};
 
 /// A Service of one port, 80, at `10.96.0.<ip>`.
 fn service(name: &str, ip: u8) -> Service {
@@ -34,14 +46,17 @@ fn service(name: &str, ip: u8) -> Service {
         external_ips: Vec::new(),
         load_balancer_ips: Vec::new(),
         source_ranges: Vec::new(),
+        unusable: Vec::new(),
         ports: vec![port("http", 80)],
         affinity_timeout_s: None,
+        affinity_scope: AffinityScope::Port,
         external_policy: TrafficPolicy::Cluster,
         internal_policy: TrafficPolicy::Cluster,
         health_check_node_port: None,
         selector: BTreeMap::new(),
         publish_not_ready: false,
         algorithm: Algorithm::Random,
+        other_proxy: None,
         created_s: 0,
     }
 }
@@ -77,6 +92,7 @@ fn slice(name: &str, service: &str, endpoints: Vec<Endpoint>) -> EndpointSlice {
         service: service.to_owned(),
         ports: vec![port("http", 8080), port("https", 8443)],
         endpoints,
+        unusable: Vec::new(),
     }
 }
 
@@ -89,8 +105,21 @@ struct Kernel {
     slots: BTreeMap<u32, u32>,
 }
 
-/// What a frontend leads to: of each side the endpoints and flags.
-type Meaning = BTreeMap<FrontendKey, [(BTreeSet<(Addr, Port, u8)>, u32); 2]>;
+/// The endpoints that a side leads to, and its flags.
+type Side = (BTreeSet<(Addr, Port, u8)>, u32);
+
+/// What a frontend leads to, without ids.
+#[derive(Debug, PartialEq)]
+struct Meaning {
+    /// Inside and outside.
+    sides: [Side; 2],
+    /// The clients that may use it, if it is guarded.
+    sources: Option<BTreeSet<(u32, [u8; 16])>>,
+    /// The frontends that remember clients together with it.
+    memory: BTreeSet<FrontendKey>,
+    /// The endpoints that clients of other ports are found at.
+    siblings: BTreeMap<Addr, Port>,
+}
 
 impl Kernel {
     /// Applies edits one by one, and looks around after each.
@@ -119,7 +148,48 @@ impl Kernel {
                 }
             }
             assert!(self.tables.services.contains_key(&value.service), "a frontend of nobody");
+            let guarded = value.flags & FrontendValue::GUARDED != 0;
+            assert!(!guarded || !self.sources(value).is_empty(), "nobody may use it");
         }
+        for (key, id) in &self.tables.siblings {
+            let cell = self.tables.backends[id];
+            assert_eq!((cell.service, cell.addr), (key.service, key.addr), "another endpoint");
+        }
+        self.look_at_addresses();
+    }
+
+    /// Packets for an address are looked at only if it means something.
+    fn look_at_addresses(&self) {
+        let Tables { frontends, backends, addresses, .. } = &self.tables;
+        let means = |addr: &Addr, bit: u32| addresses.get(addr).is_some_and(|b| b & bit != 0);
+        for key in frontends.keys().filter(|key| key.addr != Addr::ANY) {
+            assert!(means(&key.addr, AddressValue::FRONTEND), "{} is passed by", key.addr);
+        }
+        for cell in backends.values().filter(|cell| cell.service != 0) {
+            assert!(means(&cell.addr, AddressValue::BACKEND), "{} is passed by", cell.addr);
+        }
+    }
+
+    /// What `ADDRESSES` has to hold, by everything else.
+    fn implied_addresses(&self, node: &NodeTables) -> BTreeMap<Addr, u32> {
+        let mut implied = BTreeMap::<Addr, u32>::new();
+        let mut add = |addr: Addr, bits: u32| *implied.entry(addr).or_default() |= bits;
+        for addr in &node.addrs {
+            add(*addr, AddressValue::NODE_PORTS);
+        }
+        for cell in self.tables.backends.values().filter(|cell| cell.service != 0) {
+            add(cell.addr, AddressValue::BACKEND);
+        }
+        for (key, value) in self.tables.frontends.iter().filter(|(key, _)| key.addr != Addr::ANY) {
+            add(key.addr, AddressValue::FRONTEND);
+            if value.kind == FrontendValue::CLUSTER_IP {
+                add(key.addr, AddressValue::CLUSTER_IP);
+            }
+            if node.answer_ping && (value.inside.len, value.outside.len) != (0, 0) {
+                add(key.addr, AddressValue::ANSWERS_PING);
+            }
+        }
+        implied
     }
 
     /// What the next agent reads: of the slots, those that frontends point to.
@@ -135,14 +205,37 @@ impl Kernel {
         (choice.base..choice.base + choice.len).map(|slot| self.slots[&slot])
     }
 
-    fn meaning(&self) -> Meaning {
+    fn meanings(&self) -> BTreeMap<FrontendKey, Meaning> {
+        let frontends = self.tables.frontends.iter();
+        frontends.map(|(key, value)| (*key, self.meaning(value))).collect()
+    }
+
+    fn meaning(&self, value: &FrontendValue) -> Meaning {
         let backend = |id: u32| {
             let cell = self.tables.backends[&id];
             (cell.addr, cell.port, cell.flags)
         };
         let side = |choice: Choice| (self.ids(choice).map(backend).collect(), choice.flags);
+        let guarded = value.flags & FrontendValue::GUARDED != 0;
+        let shared = value.flags & FrontendValue::SHARED_AFFINITY != 0;
+        let siblings = self.tables.siblings.iter().filter(|(key, _)| key.service == value.service);
+        let siblings = siblings.map(|(key, id)| (key.addr, self.tables.backends[id].port));
+        let together =
+            |other: &&FrontendValue| other.affinity == value.affinity && value.affinity != 0;
         let frontends = self.tables.frontends.iter();
-        frontends.map(|(key, value)| (*key, [side(value.inside), side(value.outside)])).collect()
+        let memory = frontends.filter(|(_, other)| together(other)).map(|(key, _)| *key);
+        Meaning {
+            sides: [side(value.inside), side(value.outside)],
+            sources: guarded.then(|| self.sources(value)),
+            memory: memory.collect(),
+            siblings: siblings.filter(|_| shared).collect(),
+        }
+    }
+
+    /// The clients that may use a guarded frontend.
+    fn sources(&self, value: &FrontendValue) -> BTreeSet<(u32, [u8; 16])> {
+        let own = self.tables.source_ranges.keys().filter(|key| key.service == value.service);
+        own.map(|key| (key.prefix_len, key.addr)).collect()
     }
 
     /// Living backends: id and generation, by whom they serve and where.
@@ -161,6 +254,8 @@ impl Kernel {
 struct Agent {
     services: BTreeMap<ObjectName, Service>,
     slices: BTreeMap<ObjectName, BTreeMap<String, EndpointSlice>>,
+    node: NodeTables,
+    view: NodeView,
     planner: Planner,
     kernel: Kernel,
     limits: Limits,
@@ -171,6 +266,8 @@ impl Agent {
         Self {
             services: BTreeMap::new(),
             slices: BTreeMap::new(),
+            node: NodeTables::default(),
+            view: NodeView { name: "here".to_owned(), ..NodeView::default() },
             planner: Planner::adopt(Tables::default(), limits),
             kernel: Kernel::default(),
             limits,
@@ -189,10 +286,31 @@ impl Agent {
         self.plan(&name)
     }
 
+    /// A slice is now this; it may have belonged to another Service before.
     fn set_slice(&mut self, slice: EndpointSlice) -> Vec<Edit> {
         let owner = ObjectName::new("ns", &slice.service);
+        let mut owners = self
+            .slices
+            .iter_mut()
+            .filter_map(|(name, slices)| slices.remove(&slice.name.name).map(|_| name.clone()));
+        let before = owners.next().filter(|before| *before != owner);
         self.slices.entry(owner.clone()).or_default().insert(slice.name.name.clone(), slice);
-        self.plan(&owner)
+        let names = before.into_iter().chain([owner]);
+        names.collect::<Vec<_>>().iter().flat_map(|name| self.plan(name)).collect()
+    }
+
+    /// The node is now this.
+    fn set_node(&mut self, node: NodeTables) -> Vec<Edit> {
+        self.node = node;
+        let edits = self.planner.update_node(&self.node);
+        self.kernel.apply(&edits);
+        edits
+    }
+
+    /// The node is now this to the rules.
+    fn set_view(&mut self, view: NodeView) -> Vec<Edit> {
+        self.view = view;
+        self.plan_all()
     }
 
     /// The only slice of a Service: endpoints by their last byte.
@@ -202,20 +320,25 @@ impl Agent {
     }
 
     fn plan(&mut self, name: &ObjectName) -> Vec<Edit> {
-        let view = NodeView { name: "here".to_owned(), ..NodeView::default() };
         let none = BTreeMap::new();
         let slices = self.slices.get(name).unwrap_or(&none);
-        let plan = self.services.get(name).map(|service| compile::plan(service, slices, &view));
+        let view = &self.view;
+        let plan = self.services.get(name).map(|service| compile::plan(service, slices, view));
         let edits = self.planner.update(name, plan.as_ref());
         self.kernel.apply(&edits);
         edits
     }
 
+    fn plan_all(&mut self) -> Vec<Edit> {
+        let names: Vec<ObjectName> = self.services.keys().cloned().collect();
+        names.iter().flat_map(|name| self.plan(name)).collect()
+    }
+
     /// Another agent takes over; gives what it writes.
     fn restart(&mut self) -> Vec<Edit> {
         self.planner = Planner::adopt(self.kernel.read(), self.limits);
-        let names: Vec<ObjectName> = self.services.keys().cloned().collect();
-        let mut edits: Vec<Edit> = names.iter().flat_map(|name| self.plan(name)).collect();
+        let mut edits = self.set_node(self.node.clone());
+        edits.extend(self.plan_all());
         let last = self.planner.forget_unplanned();
         self.kernel.apply(&last);
         edits.extend(last);

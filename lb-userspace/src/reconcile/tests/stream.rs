@@ -1,69 +1,119 @@
 //! Any stream of events, with restarts: see `every_stream_of_events_keeps_every_promise`.
 
 use super::{Agent, Kernel, ROOMY, endpoint, port, service, slice};
-use crate::model::{Algorithm, Endpoint, Service, ServiceType, TrafficPolicy};
+use crate::compile::NodeView;
+use crate::model::{AffinityScope, Algorithm, Endpoint, Service, ServiceType, TrafficPolicy};
+use crate::reconcile::Tables;
+use crate::reconcile::planner::NodeTables;
+use ipnet::IpNet;
 use lb_common::layout::backend::BackendValue;
+use lb_common::wire::Addr;
+use proptest::collection::{btree_set, vec};
+use proptest::option;
 use proptest::prelude::*;
-use proptest::sample::select;
+use proptest::sample::{select, subsequence};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Something happens to an object.
+/// Something happens to an object or to the node.
 #[derive(Clone, Debug)]
 enum Event {
     Service(Box<Service>),
     NoService(&'static str),
+    /// A slice, by its name, is now that of a Service.
     Slice(&'static str, &'static str, Vec<Endpoint>),
+    /// The node's addresses that serve node ports, and whether ping is answered.
+    Node(NodeTables),
+    /// The node's primary addresses.
+    Primary(Vec<IpAddr>),
     Restart,
 }
 
+// Names, addresses, ranges and node ports come from small pools, so that they collide.
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+const RANGES: [&str; 4] = ["203.0.113.0/25", "192.0.2.0/24", "0.0.0.0/0", "2001:db8::/64"];
 
-/// Names, addresses and node ports come from small pools, so that they collide.
-fn any_service() -> impl Strategy<Value = Service> {
-    let policy = || select(&[TrafficPolicy::Cluster, TrafficPolicy::Local][..]);
-    let node_port = || proptest::option::of(30000..30002_u16);
-    (
-        (select(&NAMES[..]), 1..4_u8, 0..3_i64, node_port(), node_port()),
-        (policy(), policy(), 1..3_usize, 0..8_u8, proptest::option::of(10..12_u32)),
-    )
-        .prop_map(|((name, ip, created_s, first, second), rest)| {
-            let (external_policy, internal_policy, ports, die, affinity_timeout_s) = rest;
+/// Addresses that may be anybody's: external ones, a load balancer's, the node's.
+fn public() -> Vec<IpAddr> {
+    let v6 = |last| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last));
+    let v4 = |last| IpAddr::V4(Ipv4Addr::new(192, 0, 2, last));
+    vec![v4(1), v4(2), v6(1), v6(2)]
+}
+
+/// What of a Service is about its addresses.
+fn any_addresses() -> impl Strategy<Value = Service> {
+    let node_port = || option::of(30000..30002_u16);
+    let some = |max| subsequence(public(), 0..=max);
+    let ranges = subsequence(RANGES.to_vec(), 0..3);
+    (select(&NAMES[..]), 1..4_u8, any::<bool>(), node_port(), node_port(), some(2), some(2), ranges)
+        .prop_map(|(name, ip, dual, first, second, external_ips, load_balancer_ips, ranges)| {
             let mut service = service(name, ip);
+            if dual {
+                let v6 = Ipv6Addr::new(0xfd00, 0x96, 0, 0, 0, 0, 0, ip.into());
+                service.cluster_ips.push(v6.into());
+            }
             service.ports = vec![port("http", 80), port("https", 443)];
             (service.ports[0].node_port, service.ports[1].node_port) = (first, second);
-            service.ports.truncate(ports);
-            let algorithm = if die == 0 { Algorithm::Maglev } else { Algorithm::Random };
-            let kind = if die == 1 { ServiceType::ClusterIP } else { ServiceType::NodePort };
-            Service {
-                kind,
-                affinity_timeout_s,
-                external_policy,
-                internal_policy,
-                algorithm,
-                created_s,
-                ..service
-            }
+            let source_ranges = ranges.iter().map(|range| range.parse::<IpNet>().unwrap());
+            let source_ranges = source_ranges.collect();
+            Service { external_ips, load_balancer_ips, source_ranges, ..service }
         })
 }
 
+fn any_service() -> impl Strategy<Value = Service> {
+    let policy = || select(&[TrafficPolicy::Cluster, TrafficPolicy::Local][..]);
+    let scope = select(&[AffinityScope::Port, AffinityScope::Service][..]);
+    let affinity = (option::of(10..12_u32), scope);
+    (any_addresses(), 0..3_i64, policy(), policy(), 1..3_usize, 0..8_u8, affinity).prop_map(
+        |(mut service, created_s, external_policy, internal_policy, ports, die, affinity)| {
+            service.ports.truncate(ports);
+            Service {
+                kind: if die == 1 { ServiceType::ClusterIP } else { ServiceType::NodePort },
+                algorithm: if die == 0 { Algorithm::Maglev } else { Algorithm::Random },
+                affinity_timeout_s: affinity.0,
+                affinity_scope: affinity.1,
+                external_policy,
+                internal_policy,
+                created_s,
+                ..service
+            }
+        },
+    )
+}
+
 fn any_endpoint() -> impl Strategy<Value = Endpoint> {
-    (1..7_u8, 0..5_u8).prop_map(|(last, state)| {
+    (1..7_u8, 0..5_u8, any::<bool>()).prop_map(|(last, state, v6)| {
         let (ready, serving, terminating) = match state {
             0 => (false, true, true),
             1 => (false, false, true),
             2 => (false, false, false),
             _ => (true, true, false),
         };
-        Endpoint { ready, serving, terminating, ..endpoint(last) }
+        let mut endpoint = Endpoint { ready, serving, terminating, ..endpoint(last) };
+        if v6 {
+            endpoint.address = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, last.into()).into();
+        }
+        endpoint
+    })
+}
+
+fn any_node() -> impl Strategy<Value = NodeTables> {
+    (btree_set(select(public()), 0..4), any::<bool>()).prop_map(|(addrs, answer_ping)| NodeTables {
+        addrs: addrs.into_iter().map(Addr::from).collect(),
+        answer_ping,
+        ..NodeTables::default()
     })
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
-    let endpoints = proptest::collection::vec(any_endpoint(), 0..6);
+    let endpoints = vec(any_endpoint(), 0..6);
+    let slices = select(&["0", "1", "2", "3", "4"][..]);
     prop_oneof![
         4 => any_service().prop_map(|service| Event::Service(Box::new(service))),
         2 => select(&NAMES[..]).prop_map(Event::NoService),
-        6 => (select(&NAMES[..]), select(&["0", "1"][..]), endpoints)
+        6 => (select(&NAMES[..]), slices, endpoints)
             .prop_map(|(service, name, endpoints)| Event::Slice(service, name, endpoints)),
+        1 => any_node().prop_map(Event::Node),
+        1 => subsequence(public(), 0..3).prop_map(Event::Primary),
         1 => Just(Event::Restart),
     ]
 }
@@ -72,8 +122,13 @@ fn happen(agent: &mut Agent, event: &Event) {
     match event {
         Event::Service(service) => drop(agent.set(service.as_ref().clone())),
         Event::NoService(name) => drop(agent.remove(name)),
-        Event::Slice(service, number, endpoints) => {
-            agent.set_slice(slice(&format!("{service}-{number}"), service, endpoints.clone()));
+        Event::Slice(service, name, endpoints) => {
+            drop(agent.set_slice(slice(name, service, endpoints.clone())));
+        }
+        Event::Node(node) => drop(agent.set_node(node.clone())),
+        Event::Primary(primary) => {
+            let primary = primary.clone();
+            drop(agent.set_view(NodeView { primary, ..agent.view.clone() }));
         }
         Event::Restart => restart(agent),
     }
@@ -83,7 +138,7 @@ fn happen(agent: &mut Agent, event: &Event) {
 fn restart(agent: &mut Agent) {
     let before = agent.kernel.clone();
     agent.restart();
-    assert_eq!(agent.kernel.meaning(), before.meaning());
+    assert_eq!(agent.kernel.meanings(), before.meanings());
     assert_eq!(agent.kernel.living(), before.living());
     assert_eq!(agent.kernel.tables, before.tables);
 }
@@ -110,18 +165,22 @@ proptest! {
     /// a restart changes nothing, and the end is what the objects mean, however it was reached.
     #[test]
     fn every_stream_of_events_keeps_every_promise(
-        events in proptest::collection::vec(any_event(), 1..40),
+        events in vec(any_event(), 1..40),
     ) {
         let mut agent = Agent::new(ROOMY);
         for event in &events {
             let before = agent.kernel.clone();
             happen(&mut agent, event);
             same_ids(&before, &agent.kernel);
+            let implied = agent.kernel.implied_addresses(&agent.node);
+            prop_assert_eq!(&agent.kernel.tables.addresses, &implied);
         }
         let mut fresh = Agent::new(ROOMY);
         (fresh.services, fresh.slices) = (agent.services.clone(), agent.slices.clone());
+        (fresh.node, fresh.view) = (agent.node.clone(), agent.view.clone());
         fresh.restart();
-        prop_assert_eq!(agent.kernel.meaning(), fresh.kernel.meaning());
+        prop_assert_eq!(agent.kernel.meanings(), fresh.kernel.meanings());
+        prop_assert_eq!(&agent.kernel.tables.addresses, &fresh.kernel.tables.addresses);
         prop_assert_eq!(agent.problems(), fresh.problems());
 
         for name in agent.services.clone().into_keys() {
@@ -130,18 +189,21 @@ proptest! {
         prop_assert!(agent.kernel.tables.frontends.is_empty());
         prop_assert!(agent.kernel.tables.services.is_empty());
         prop_assert!(agent.kernel.living().is_empty());
-        prop_assert!(agent.planner.actual().slots.is_empty());
+        let Tables { slots, source_ranges, siblings, addresses, .. } = agent.planner.actual();
+        prop_assert!(slots.is_empty() && source_ranges.is_empty() && siblings.is_empty());
+        prop_assert!(addresses.keys().eq(&agent.node.addrs));
     }
 
     /// Tables so small that most does not fit: what is in them stays whole, and what is taken
     /// away leaves room for all of it again.
     #[test]
     fn full_tables_harm_nobody(
-        events in proptest::collection::vec(any_event(), 1..40),
-        limits in (2..6_u32, 2..12_u32, 1..9_u32, 1..6_u32),
+        events in vec(any_event(), 1..40),
+        limits in (2..6_u32, 2..12_u32, 1..9_u32, 1..6_u32, 1..4_u32, 1..6_u32),
     ) {
-        let (services, backends, slots, frontends) = limits;
-        let limits = super::Limits { services, backends, slots, frontends };
+        let (services, backends, slots, frontends, source_ranges, siblings) = limits;
+        let limits =
+            super::Limits { services, backends, slots, frontends, source_ranges, siblings };
         let mut agent = Agent::new(limits);
         for event in events.iter().filter(|event| !matches!(event, Event::Restart)) {
             happen(&mut agent, event);
@@ -150,6 +212,8 @@ proptest! {
             prop_assert!(tables.backends.keys().all(|id| *id < backends));
             prop_assert!(agent.kernel.slots.keys().all(|slot| *slot < slots));
             prop_assert!(tables.frontends.len() <= frontends as usize);
+            prop_assert!(tables.source_ranges.len() <= source_ranges as usize);
+            prop_assert!(tables.siblings.len() <= siblings as usize);
         }
         for name in agent.services.clone().into_keys() {
             agent.remove(&name.name);

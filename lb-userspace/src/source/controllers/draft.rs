@@ -18,8 +18,9 @@ pub(super) struct Draft {
     /// `spec.allocateLoadBalancerNodePorts`.
     pub(super) wants_node_ports: bool,
     pub(super) report: Report,
-    /// Names of the ports as written: those that cannot be served are not in `service`.
-    written_ports: Vec<String>,
+    /// Name, protocol and number of the ports as written: those that cannot be served are not in
+    /// `service`.
+    written_ports: Vec<(String, String, i32)>,
 }
 
 impl Draft {
@@ -43,7 +44,7 @@ impl Draft {
                 .and_then(|spec| spec.ports.as_deref())
                 .unwrap_or_default()
                 .iter()
-                .map(name)
+                .map(written)
                 .collect(),
         })
     }
@@ -51,14 +52,18 @@ impl Draft {
     /// Where port `index` of `service` is written.
     pub(super) fn port_path(&self, index: usize) -> String {
         let port = self.service.ports.get(index);
-        let written =
-            port.and_then(|port| self.written_ports.iter().position(|name| *name == port.name));
+        let written = port.and_then(|port| {
+            let own = (port.name.clone(), port.protocol.name().to_owned(), i32::from(port.port));
+            // Of two that are the same the later one is in `service`.
+            self.written_ports.iter().rposition(|written| *written == own)
+        });
         format!("spec.ports[{}]", written.unwrap_or(index))
     }
 }
 
-fn name(port: &api::ServicePort) -> String {
-    port.name.clone().unwrap_or_default()
+fn written(port: &api::ServicePort) -> (String, String, i32) {
+    let protocol = port.protocol.as_deref().filter(|text| !text.is_empty()).unwrap_or("TCP");
+    (port.name.clone().unwrap_or_default(), protocol.to_owned(), port.port)
 }
 
 fn read_families(list: &[String], report: &mut Report) -> Vec<Family> {

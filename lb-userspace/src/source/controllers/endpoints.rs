@@ -181,6 +181,7 @@ fn slice(
         service: service.name.name.clone(),
         ports,
         endpoints,
+        unusable: Vec::new(),
     }
 }
 

@@ -23,8 +23,8 @@ pub(super) fn add(
     objects: &BTreeMap<ObjectName, Found<api::Endpoints>>,
     problems: &mut Vec<Problem>,
 ) {
-    for Found { subject, object } in objects.values().filter(|found| is_mirrored(&found.object)) {
-        let mut report = Report::new(subject);
+    for found in objects.values().filter(|found| is_mirrored(&found.object)) {
+        let (object, mut report) = (&found.object, found.report());
         if let Some(name) = field::object_name(&object.metadata, &mut report)
             && belongs_to_a_service(&name, drafts, &mut report)
         {
@@ -77,6 +77,7 @@ fn mirror(name: &ObjectName, object: &api::Endpoints, report: &mut Report) -> Ve
                     service: name.name.clone(),
                     ports: ports.clone(),
                     endpoints,
+                    unusable: Vec::new(),
                 });
             }
         }

@@ -36,8 +36,17 @@ use std::collections::BTreeMap;
 pub struct Found<T> {
     /// `kubia.yaml document 2 (Service default/kubia)`.
     pub subject: String,
-    /// The object as written.
+    /// The object as written, without what could not be read.
     pub object: T,
+    /// What that was.
+    pub lost: Vec<Problem>,
+}
+
+impl<T> Found<T> {
+    /// A report about it that says nothing of what could not be read.
+    fn report(&self) -> Report {
+        Report::new(self.subject.as_str()).without(&self.lost)
+    }
 }
 
 /// All objects that matter, each once.
@@ -78,8 +87,8 @@ pub fn derive(
 
 fn drafts(objects: &Objects, problems: &mut Vec<Problem>) -> BTreeMap<ObjectName, Draft> {
     let mut drafts = BTreeMap::new();
-    for Found { subject, object } in objects.services.values() {
-        match Draft::new(object, Report::new(subject)) {
+    for found in objects.services.values() {
+        match Draft::new(&found.object, found.report()) {
             Ok(draft) => drop(drafts.insert(draft.service.name.clone(), draft)),
             Err(report) => problems.extend(report.into_problems()),
         }
@@ -100,9 +109,9 @@ fn finish(
 
 fn written_slices(objects: &Objects, problems: &mut Vec<Problem>) -> Slices {
     let mut slices = Slices::default();
-    for Found { subject, object } in objects.slices.values() {
-        let mut report = Report::new(subject);
-        if let Some(slice) = convert::endpoint_slice(object, &mut report) {
+    for found in objects.slices.values() {
+        let mut report = found.report();
+        if let Some(slice) = convert::endpoint_slice(&found.object, &mut report) {
             slices.insert_written(slice);
         }
         problems.extend(report.into_problems());
@@ -124,7 +133,7 @@ fn zones(objects: &Objects) -> BTreeMap<&str, String> {
 fn own_node(objects: &Objects, settings: &Settings, problems: &mut Vec<Problem>) -> Node {
     let mut own = None;
     for (name, found) in &objects.nodes {
-        let mut report = Report::new(&found.subject);
+        let mut report = found.report();
         let node = convert::node(&found.object, &mut report);
         problems.extend(report.into_problems());
         own = own.or(node.filter(|_| *name == settings.node));

@@ -73,36 +73,43 @@ pub(super) fn assign(
 /// Numbers that Services had before and still want: no newcomer takes them, explicit or not.
 fn in_use(drafts: &BTreeMap<ObjectName, Draft>, memory: &Memory) -> Taken {
     let mut held = Taken::new();
-    for draft in drafts.values().filter(|draft| has_node_ports(draft)) {
-        let service = &draft.service;
+    for draft in drafts.values().filter(|draft| can_have_node_ports(draft)) {
+        let (service, wants) = (&draft.service, wants_node_ports(draft));
         for port in &service.ports {
             let had = memory.port(&service.name, &label(port));
-            let wanted = had.filter(|number| port.node_port.is_none_or(|own| own == *number));
+            let wanted = had.filter(|number| port.node_port.map_or(wants, |own| own == *number));
             held.extend(wanted.map(|number| ((number, port.protocol), service.name.clone())));
         }
     }
     held
 }
 
-/// A number that no node would listen on, by the Service's own type.
+/// A number of a Service that is not programmed at all.
 fn drop_unfitting(draft: &mut Draft) {
-    if has_node_ports(draft) {
+    if can_have_node_ports(draft) {
         return;
     }
     for index in 0..draft.service.ports.len() {
         let place = Place::Port(index);
         if place.slot(draft).and_then(Option::take).is_some() {
             let path = place.path(draft);
-            draft
-                .report
-                .add(path, "needs a Service of type NodePort or LoadBalancer and is ignored");
+            draft.report.add(path, "means nothing without a ClusterIP and is ignored");
         }
     }
 }
 
-fn has_node_ports(draft: &Draft) -> bool {
-    let service = &draft.service;
-    matches!(service.kind, ServiceType::NodePort | ServiceType::LoadBalancer) && !service.headless
+/// A written number counts whatever the type.
+fn can_have_node_ports(draft: &Draft) -> bool {
+    draft.service.kind != ServiceType::ExternalName && !draft.service.headless
+}
+
+/// Whether ports without a number are given one.
+fn wants_node_ports(draft: &Draft) -> bool {
+    match draft.service.kind {
+        ServiceType::NodePort => true,
+        ServiceType::LoadBalancer => draft.wants_node_ports,
+        ServiceType::ClusterIP | ServiceType::ExternalName => false,
+    }
 }
 
 fn has_health_check(draft: &Draft) -> bool {
@@ -114,9 +121,9 @@ fn has_health_check(draft: &Draft) -> bool {
 
 /// What the Service wants or has: a number for each port, and one for its health check.
 fn claims(draft: &Draft) -> Vec<Claim> {
-    let wants = draft.wants_node_ports || draft.service.kind == ServiceType::NodePort;
+    let wants = wants_node_ports(draft);
     let mut claims = Vec::new();
-    if has_node_ports(draft) {
+    if can_have_node_ports(draft) {
         let ports = draft
             .service
             .ports

@@ -1,7 +1,12 @@
 //! The addresses of a Service: written, external, given by a load balancer, and who may use them.
+//!
+//! As with kube-proxy, external addresses may be of any kind but the unspecified one, and what a
+//! load balancer gave counts whatever the type of the Service says. What an API server would
+//! refuse is served with a sentence.
 
+use crate::model::{Obstacle, ServiceType};
 use crate::source::convert::field;
-use crate::source::report::{Report, quoted};
+use crate::source::report::{AS_WRITTEN, Report, quoted};
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1 as api;
 use std::net::IpAddr;
@@ -12,36 +17,78 @@ pub(super) fn written_cluster_ip(spec: &api::ServiceSpec) -> Option<&str> {
     first.or(spec.cluster_ip.as_ref()).map(String::as_str).filter(|text| !text.is_empty())
 }
 
-/// At most one address of each family, in the order written.
+/// At most one address of each family that the Service has, in the order written.
 pub(super) fn cluster_ips(spec: &api::ServiceSpec, report: &mut Report) -> Vec<IpAddr> {
-    let list = spec.cluster_ips.as_deref().unwrap_or_default();
-    let Some(first) = list.first() else {
-        let text = written_cluster_ip(spec);
-        return text
-            .and_then(|text| field::address(text, "spec.clusterIP", report))
-            .into_iter()
-            .collect();
-    };
-    if spec.cluster_ip.as_ref().is_some_and(|single| !single.is_empty() && single != first) {
-        report.add("spec.clusterIP", "differs from clusterIPs[0], which is used instead");
-    }
     let mut addresses: Vec<IpAddr> = Vec::new();
-    for (path, address) in listed("spec.clusterIPs", list, report, field::address) {
-        if addresses.iter().any(|earlier| earlier.is_ipv4() == address.is_ipv4()) {
-            report.add(path, format!("{address} is a second address of its family and is ignored"));
+    for (path, address) in written_cluster_ips(spec, report) {
+        let message = if addresses.iter().any(|earlier| same_family(earlier, &address)) {
+            format!("{address} is a second address of its family and is ignored")
+        } else if !is_named(spec, &address) {
+            format!(
+                "{address} is {}, which ipFamilies does not name; it is ignored",
+                word(&address)
+            )
         } else {
             addresses.push(address);
-        }
+            continue;
+        };
+        report.refuse(&path, address.to_string(), message);
     }
+    note_order(spec, &addresses, report);
     addresses
+}
+
+/// The addresses that can be read, with their paths.
+fn written_cluster_ips(spec: &api::ServiceSpec, report: &mut Report) -> Vec<(String, IpAddr)> {
+    let list = spec.cluster_ips.as_deref().unwrap_or_default();
+    let single = spec.cluster_ip.as_deref().filter(|single| !single.is_empty());
+    let Some(first) = list.first() else {
+        const FIELD: &str = "spec.clusterIP";
+        let address = single.and_then(|text| field::address(text, FIELD, report));
+        return address.map(|address| (FIELD.to_owned(), address)).into_iter().collect();
+    };
+    if single.is_some_and(|single| single != first) {
+        report.add("spec.clusterIP", "differs from clusterIPs[0], which is used instead");
+    }
+    listed("spec.clusterIPs", list, report, field::address)
+}
+
+/// The families in `ipFamilies` that can be read.
+fn families(spec: &api::ServiceSpec) -> impl Iterator<Item = &str> {
+    let list = spec.ip_families.iter().flatten().map(String::as_str);
+    list.filter(|family| ["IPv4", "IPv6"].contains(family))
+}
+
+/// Whether the Service has the family of `address`. Without a list it has that of any address.
+fn is_named(spec: &api::ServiceSpec, address: &IpAddr) -> bool {
+    families(spec).next().is_none() || families(spec).any(|family| family == word(address))
+}
+
+/// The API wants the address of a family at the family's place; we look at the address itself.
+fn note_order(spec: &api::ServiceSpec, addresses: &[IpAddr], report: &mut Report) {
+    let turned = |(family, address): (&str, &IpAddr)| family != word(address);
+    if addresses.len() > 1 && families(spec).zip(addresses).any(turned) {
+        let message = "are not in the order of ipFamilies: each counts for its own family";
+        report.add("spec.clusterIPs", message);
+    }
+}
+
+fn same_family(one: &IpAddr, other: &IpAddr) -> bool {
+    one.is_ipv4() == other.is_ipv4()
+}
+
+fn word(address: &IpAddr) -> &'static str {
+    if address.is_ipv4() { "IPv4" } else { "IPv6" }
 }
 
 /// `spec.externalIPs`, each once.
 pub(super) fn external_ips(spec: &api::ServiceSpec, report: &mut Report) -> Vec<IpAddr> {
     let list = spec.external_ips.as_deref().unwrap_or_default();
-    let addresses = listed("spec.externalIPs", list, report, field::host_address);
     let mut unique = Vec::new();
-    for (_, address) in addresses {
+    for (path, address) in listed("spec.externalIPs", list, report, field::address) {
+        if let Some(what) = field::special(address) {
+            report.add(path, format!("{address} is {what}: {AS_WRITTEN}"));
+        }
         if !unique.contains(&address) {
             unique.push(address);
         }
@@ -64,15 +111,34 @@ fn listed<T>(
     list.iter().zip(paths).filter_map(usable).collect()
 }
 
-/// Addresses of `status` that packets are aimed at (SEMANTICS 14).
-pub(super) fn load_balancer_ips(object: &api::Service, report: &mut Report) -> Vec<IpAddr> {
+/// Addresses of `status` that packets are aimed at (SEMANTICS 14), but those that `sources` keeps
+/// closed.
+pub(super) fn load_balancer_ips(
+    object: &api::Service,
+    kind: ServiceType,
+    sources: &Sources,
+    report: &mut Report,
+) -> Vec<IpAddr> {
     let status = object.status.as_ref().and_then(|status| status.load_balancer.as_ref());
     let list = status.and_then(|status| status.ingress.as_deref()).unwrap_or_default();
-    let paths = (0..).map(|index: usize| format!("status.loadBalancer.ingress[{index}]"));
-    list.iter()
-        .zip(paths)
-        .filter_map(|(ingress, path)| load_balancer_ip(ingress, &path, report))
-        .collect()
+    let mut addresses = Vec::new();
+    for (index, ingress) in list.iter().enumerate() {
+        let path = format!("status.loadBalancer.ingress[{index}]");
+        let Some(address) = load_balancer_ip(ingress, &path, report) else { continue };
+        if sources.is_closed(&address) {
+            let family = word(&address);
+            let message = format!(
+                "{address} is not served: no {family} range of loadBalancerSourceRanges can be read"
+            );
+            report.refuse(&path, address.to_string(), message);
+            continue;
+        }
+        if kind != ServiceType::LoadBalancer {
+            report.add(path, format!("needs the type LoadBalancer: {AS_WRITTEN}"));
+        }
+        addresses.push(address);
+    }
+    addresses
 }
 
 fn load_balancer_ip(
@@ -80,14 +146,23 @@ fn load_balancer_ip(
     path: &str,
     report: &mut Report,
 ) -> Option<IpAddr> {
-    let text = ingress.ip.as_deref().filter(|text| !text.is_empty())?;
-    match ingress.ip_mode.as_deref().unwrap_or("VIP") {
+    let Some(text) = ingress.ip.as_deref().filter(|text| !text.is_empty()) else {
+        let host = ingress.hostname.as_deref().unwrap_or_default();
+        report.leave_out(path, host, Obstacle::HostNameOnly);
+        return None;
+    };
+    let mode_path = format!("{path}.ipMode");
+    let unreadable = report.lost(&mode_path).map(|_| "");
+    match unreadable.or(ingress.ip_mode.as_deref()).unwrap_or("VIP") {
         "VIP" => field::address(text, &format!("{path}.ip"), report),
-        "Proxy" => None,
+        "Proxy" => {
+            report.leave_out(path, text, Obstacle::ProxyMode);
+            None
+        }
         other => {
             let message =
                 format!("{} is not VIP or Proxy; the address is not served", quoted(other));
-            report.add(format!("{path}.ipMode"), message);
+            report.refuse(&mode_path, text, message);
             None
         }
     }
@@ -97,9 +172,9 @@ fn load_balancer_ip(
 pub(super) struct Sources {
     /// Those that can be read.
     pub(super) ranges: Vec<IpNet>,
-    /// Ranges were written and none can be read. No range means everybody, so the guarded
-    /// addresses must not be served at all.
-    pub(super) closed: bool,
+    /// Others were written. No range of a family means everybody, so the load balancer's
+    /// addresses of such a family must not be served at all.
+    unreadable: bool,
 }
 
 impl Sources {
@@ -110,10 +185,12 @@ impl Sources {
             .into_iter()
             .map(|(_, range)| range)
             .collect();
-        let closed = ranges.is_empty() && !list.is_empty();
-        if closed {
-            report.add(FIELD, "no entry can be used, so no load-balancer address is served");
-        }
-        Self { ranges, closed }
+        let unreadable = ranges.len() < list.len() || report.lost(FIELD).is_some();
+        Self { ranges, unreadable }
+    }
+
+    fn is_closed(&self, address: &IpAddr) -> bool {
+        let own = |range: &IpNet| same_family(&range.addr(), address);
+        self.unreadable && !self.ranges.iter().any(own)
     }
 }

@@ -14,7 +14,7 @@ const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// packets can be sent to (`addressType: FQDN`), or belongs to another proxy.
 pub fn endpoint_slice(object: &api::EndpointSlice, report: &mut Report) -> Option<EndpointSlice> {
     let name = field::object_name(&object.metadata, report)?;
-    if field::belongs_to_another_proxy(&object.metadata) || object.address_type == "FQDN" {
+    if field::other_proxy(&object.metadata).is_some() || object.address_type == "FQDN" {
         tracing::debug!(slice = %name, "is not for this proxy");
         return None;
     }
@@ -28,6 +28,7 @@ pub fn endpoint_slice(object: &api::EndpointSlice, report: &mut Report) -> Optio
         endpoints: endpoints
             .filter_map(|(index, one)| endpoint(one, index, ipv4, report))
             .collect(),
+        unusable: report.take_unusable(),
     })
 }
 
@@ -92,7 +93,7 @@ fn endpoint(
 /// Only the first address counts.
 fn address(object: &api::Endpoint, path: &str, ipv4: bool, report: &mut Report) -> Option<IpAddr> {
     let Some(text) = object.addresses.first() else {
-        report.add(path, "is empty, so the endpoint is ignored");
+        report.refuse(path, "", "is empty, so the endpoint is ignored");
         return None;
     };
     let path = format!("{path}[0]");
@@ -100,6 +101,7 @@ fn address(object: &api::Endpoint, path: &str, ipv4: bool, report: &mut Report) 
     if address.is_ipv4() == ipv4 {
         return Some(address);
     }
-    report.add(path, format!("{address} is not of the slice's addressType and is ignored"));
+    let message = format!("{address} is not of the slice's addressType and is ignored");
+    report.refuse(&path, text, message);
     None
 }

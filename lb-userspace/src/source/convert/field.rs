@@ -43,29 +43,37 @@ pub(crate) fn parse_network(text: &str) -> Option<IpNet> {
     Some(IpNet::new(address, length).ok()?.trunc())
 }
 
-/// `text` as an address, or a sentence under `field`.
+/// `text` as an address that packets can be aimed at, or a sentence under `field`.
 pub(crate) fn address(text: &str, field: &str, report: &mut Report) -> Option<IpAddr> {
-    let message = || format!("{} is not an IP address and is ignored", quoted(text));
-    report.need(parse_address(text), field, message)
+    let Some(address) = parse_address(text) else {
+        report.refuse(field, text, format!("{} is not an IP address and is ignored", quoted(text)));
+        return None;
+    };
+    if address.is_unspecified() {
+        report.refuse(field, text, format!("{address} is the unspecified address and is ignored"));
+        return None;
+    }
+    Some(address)
 }
 
-/// As `address`, and one that packets can be sent to (`ValidateNonSpecialIP` of the API).
+/// As `address`, and one that the API lets endpoints have (`ValidateNonSpecialIP`): a packet that
+/// came from elsewhere must not reach what listens for this node only.
 pub(crate) fn host_address(text: &str, field: &str, report: &mut Report) -> Option<IpAddr> {
     let address = address(text, field, report)?;
     let Some(what) = special(address) else {
         return Some(address);
     };
-    report.add(field, format!("{address} is {what} and is ignored"));
+    report.refuse(field, text, format!("{address} is {what} and is ignored"));
     None
 }
 
-fn special(address: IpAddr) -> Option<&'static str> {
+/// What the API has against an address that people aim at.
+pub(crate) fn special(address: IpAddr) -> Option<&'static str> {
     let link_local = match address {
         IpAddr::V4(v4) => v4.is_link_local(),
         IpAddr::V6(v6) => v6.is_unicast_link_local(),
     };
     [
-        (address.is_unspecified(), "the unspecified address"),
         (address.is_loopback(), "a loopback address"),
         (address.is_multicast(), "a multicast address"),
         (link_local, "a link-local address"),
@@ -83,8 +91,11 @@ pub(crate) fn network(text: &str, field: &str, report: &mut Report) -> Option<Ip
 /// A port number, 1 to 65535.
 pub(crate) fn port(number: i32, field: &str, report: &mut Report) -> Option<u16> {
     let port = u16::try_from(number).ok().filter(|&port| port != 0);
-    let message = || format!("{number} is not a port, expected 1 to 65535; it is ignored");
-    report.need(port, field, message)
+    if port.is_none() {
+        let message = format!("{number} is not a port, expected 1 to 65535; it is ignored");
+        report.refuse(field, number.to_string(), message);
+    }
+    port
 }
 
 /// A port number where 0 counts as absent.
@@ -97,8 +108,11 @@ pub(crate) fn protocol(text: Option<&str>, field: &str, report: &mut Report) -> 
     let text = text.filter(|text| !text.is_empty()).unwrap_or("TCP");
     let known = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
     let protocol = known.into_iter().find(|protocol| protocol.name() == text);
-    let message = || format!("{} is not TCP, UDP or SCTP; its port is ignored", quoted(text));
-    report.need(protocol, field, message)
+    if protocol.is_none() {
+        let message = format!("{} is not TCP, UDP or SCTP; its port is ignored", quoted(text));
+        report.refuse(field, text, message);
+    }
+    protocol
 }
 
 /// The value that `text` names. The default if it is absent, and with a sentence if it names none.
@@ -121,6 +135,18 @@ pub(crate) fn choice<T: Copy + Default + PartialEq>(
     report.need(value, field, message).map(|(_, value)| *value).unwrap_or_default()
 }
 
+/// Whether what tells a port from others could be read. Without it a port would be another one.
+pub(crate) fn has_identity(path: &str, report: &mut Report) -> bool {
+    for name in ["name", "protocol", "port"] {
+        let field = format!("{path}.{name}");
+        if report.lost(&field).is_some() {
+            report.refuse(&field, "", "cannot be read; its port is ignored");
+            return false;
+        }
+    }
+    true
+}
+
 /// A port of endpoints, from v1 or discovery.k8s.io/v1.
 pub(crate) fn endpoint_port(
     name: Option<&str>,
@@ -129,6 +155,9 @@ pub(crate) fn endpoint_port(
     path: &str,
     report: &mut Report,
 ) -> Option<EndpointPort> {
+    if !has_identity(path, report) {
+        return None;
+    }
     let protocol = self::protocol(protocol, &format!("{path}.protocol"), report);
     let port = port(number, &format!("{path}.port"), report);
     let name = name.unwrap_or_default().to_owned();
@@ -167,9 +196,9 @@ pub(crate) fn name(metadata: &ObjectMeta, report: &mut Report) -> Option<String>
     None
 }
 
-/// The label says that another proxy serves this object (SEMANTICS 18).
-pub(crate) fn belongs_to_another_proxy(metadata: &ObjectMeta) -> bool {
-    label(metadata, OTHER_PROXY).is_some()
+/// The proxy that serves this object, if the label names one.
+pub(crate) fn other_proxy(metadata: &ObjectMeta) -> Option<&str> {
+    label(metadata, OTHER_PROXY)
 }
 
 /// A label's value.
@@ -186,7 +215,7 @@ fn value<'a>(map: Option<&'a BTreeMap<String, String>>, key: &str) -> Option<&'a
     map?.get(key).map(String::as_str)
 }
 
-/// A DNS label of RFC 1123, the form of port names.
+/// A DNS label of RFC 1123, the form of port names and of the parts of other names.
 pub(crate) fn is_label(text: &str) -> bool {
     let edge = |byte: Option<u8>| byte.is_some_and(|byte| byte != b'-');
     text.len() <= 63

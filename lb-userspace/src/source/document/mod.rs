@@ -1,14 +1,16 @@
 //! Text to Kubernetes objects: what `kubectl apply -f` would read, without an API server to ask.
 //!
 //! A file is cut into documents, each document into objects (a `List` has several), and each object
-//! is typed on its own: what is broken in one harms no other. Kinds that mean nothing to a service
+//! is typed on its own: what is broken in one harms no other, and a field of the wrong type harms
+//! no other field. Kinds that mean nothing to a service
 //! load balancer are passed over in silence, since people keep whole applications in one folder.
 //! Limits keep a hostile file from taking the agent's memory or stack; nothing here can panic.
 
-mod object;
 mod split;
-mod unknown;
 mod yaml;
+mod lenient;
+mod unknown;
+mod object;
 
 pub(crate) use object::{Key, Object};
 
@@ -36,6 +38,8 @@ pub(crate) struct Read {
     pub(crate) object: Object,
     /// What is odd about it, though it can be used.
     pub(crate) problems: Vec<Problem>,
+    /// Fields that it was read without.
+    pub(crate) lost: Vec<Problem>,
 }
 
 /// Every object of `text`, in order; `file` is its name in sentences.
@@ -69,7 +73,7 @@ fn piece_objects(place: &str, piece: &split::Piece) -> Vec<Document> {
 }
 
 /// The objects of one document: itself, or the items of a list, whatever its kind is called.
-fn objects(place: &str, value: Value) -> Vec<Document> {
+pub(crate) fn objects(place: &str, value: Value) -> Vec<Document> {
     if value.is_null() {
         return Vec::new();
     }

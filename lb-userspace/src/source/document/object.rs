@@ -2,6 +2,7 @@
 
 use crate::model::{ObjectName, Problem};
 use crate::source::convert::field::DEFAULT_NAMESPACE;
+use crate::source::document::lenient::{self, Lost};
 use crate::source::document::{Document, Read, broken, unknown};
 use crate::source::report::{quoted, short};
 use k8s_openapi::api::core::v1::{Endpoints, Node, Pod, Service};
@@ -56,11 +57,12 @@ impl Key {
         let text = |pointer| {
             value.pointer(pointer).and_then(Value::as_str).filter(|text: &&str| !text.is_empty())
         };
-        let namespace = match kind {
-            Kind::Node => "",
-            Kind::Service | Kind::Endpoints | Kind::EndpointSlice | Kind::Pod => {
-                text("/metadata/namespace").unwrap_or(DEFAULT_NAMESPACE)
-            }
+        let namespace = match (kind, value.pointer("/metadata/namespace")) {
+            (Kind::Node, _) => "",
+            (_, None | Some(Value::Null)) => DEFAULT_NAMESPACE,
+            (_, Some(namespace)) => Some(namespace.as_str()?)
+                .filter(|text| !text.is_empty())
+                .unwrap_or(DEFAULT_NAMESPACE),
         };
         let name = ObjectName::new(namespace, text("/metadata/name")?);
         Some(Self { kind, name })
@@ -143,47 +145,58 @@ impl Document {
 
 fn typed(subject: String, key: Option<Key>, kind: Kind, value: &Value) -> Document {
     let parsed = match kind {
-        Kind::Service => parse(value).map(|(object, odd)| (Object::Service(object), odd)),
-        Kind::Endpoints => parse(value).map(|(object, odd)| (Object::Endpoints(object), odd)),
-        Kind::EndpointSlice => {
-            parse(value).map(|(object, odd)| (Object::EndpointSlice(object), odd))
-        }
-        Kind::Pod => parse(value).map(|(object, _)| (Object::Pod(object), Vec::new())),
-        Kind::Node => parse(value).map(|(object, _)| (Object::Node(object), Vec::new())),
+        Kind::Service => parse(value).map(|parsed| parsed.into(Object::Service)),
+        Kind::Endpoints => parse(value).map(|parsed| parsed.into(Object::Endpoints)),
+        Kind::EndpointSlice => parse(value).map(|parsed| parsed.into(Object::EndpointSlice)),
+        // People write much into these that does not matter here.
+        Kind::Pod => parse(value).map(|parsed| parsed.knowing_all().into(Object::Pod)),
+        Kind::Node => parse(value).map(|parsed| parsed.knowing_all().into(Object::Node)),
     };
     match (parsed, key) {
-        (Ok((object, odd)), Some(key)) => {
+        (Ok(Parsed { object, odd, lost }), Some(key)) => {
             let message = format!("is not a field of {} and is ignored", kind.name());
             let problems =
                 odd.iter().map(|field| problem(&subject, field, message.as_str())).collect();
-            Document::Read(Read { key, subject, object, problems })
+            let lost = lost
+                .into_iter()
+                .map(|Lost { field, message }| problem(&subject, &field, message))
+                .collect();
+            Document::Read(Read { key, subject, object, problems, lost })
         }
         (Ok(_), None) => {
             let problem =
                 problem(&subject, "metadata.name", "is missing, so the object is ignored");
             Document::Broken { key: None, problem }
         }
-        (Err((field, message)), key) => {
+        (Err(Lost { field, message }), key) => {
             Document::Broken { key, problem: problem(&subject, &field, message) }
         }
     }
 }
 
-/// The typed object and the fields that its type does not know.
-fn parse<T: DeserializeOwned + Serialize>(
-    value: &Value,
-) -> Result<(Box<T>, Vec<String>), (String, String)> {
-    match serde_path_to_error::deserialize::<_, T>(value) {
-        Ok(object) => {
-            let odd = serde_json::to_value(&object).map(|known| unknown::fields(value, &known));
-            Ok((Box::new(object), odd.unwrap_or_default()))
-        }
-        Err(error) => {
-            let path = error.path().to_string();
-            let field = if path == "." { String::new() } else { path };
-            Err((field, short(&error.inner().to_string(), 300)))
-        }
+/// A typed object, the fields that its type does not know, and those that could not be read.
+struct Parsed<T> {
+    object: T,
+    odd: Vec<String>,
+    lost: Vec<Lost>,
+}
+
+impl<T> Parsed<Box<T>> {
+    fn into(self, kind: impl Fn(Box<T>) -> Object) -> Parsed<Object> {
+        Parsed { object: kind(self.object), odd: self.odd, lost: self.lost }
     }
+
+    fn knowing_all(self) -> Self {
+        Self { odd: Vec::new(), ..self }
+    }
+}
+
+fn parse<T: DeserializeOwned + Serialize>(value: &Value) -> Result<Parsed<Box<T>>, Lost> {
+    let (object, lost) = lenient::read::<T>(value)?;
+    let known = serde_json::to_value(&object);
+    let mut odd = known.map(|known| unknown::fields(value, &known)).unwrap_or_default();
+    odd.retain(|field| lost.iter().all(|lost| lost.field != *field));
+    Ok(Parsed { object: Box::new(object), odd, lost })
 }
 
 fn problem(subject: &str, field: &str, message: impl Into<String>) -> Problem {

@@ -67,7 +67,7 @@ impl Library {
         }
         let mut objects = Objects::default();
         for read in chosen.into_values() {
-            problems.extend(read.problems.iter().cloned());
+            problems.extend(read.problems.iter().chain(&read.lost).cloned());
             shelve(read, &mut objects);
         }
         (objects, problems)
@@ -117,5 +117,6 @@ fn shelve(read: &Read, objects: &mut Objects) {
 
 /// One entry for `extend`.
 fn found<K, T: Clone>(name: K, read: &Read, object: &T) -> [(K, Found<T>); 1] {
-    [(name, Found { subject: read.subject.clone(), object: object.clone() })]
+    let (subject, lost) = (read.subject.clone(), read.lost.clone());
+    [(name, Found { subject, object: object.clone(), lost })]
 }

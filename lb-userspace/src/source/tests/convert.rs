@@ -1,6 +1,6 @@
 //! One object to one value: defaults, and fields that cannot be used.
 
-use crate::model::{Algorithm, ServiceType, TargetPort, TrafficPolicy};
+use crate::model::{AffinityScope, Algorithm, ServiceType, TargetPort, TrafficPolicy};
 use crate::source::convert::{self, field};
 use crate::source::report::Report;
 use serde_json::{Value, json};
@@ -94,17 +94,36 @@ fn a_port_that_cannot_be_served_is_dropped_alone() {
         (json!({"name": "b", "port": 0}), "spec.ports[0].port"),
         (json!({"name": "b"}), "spec.ports[0].port"),
         (json!({"name": "b", "port": 70000}), "spec.ports[0].port"),
-        (json!({"name": "b", "port": 1, "targetPort": 70000}), "spec.ports[0].targetPort"),
-        (json!({"name": "b", "port": 1, "targetPort": "8080"}), "spec.ports[0].targetPort"),
         (json!({"name": "b", "port": 1, "protocol": "ICMP"}), "spec.ports[0].protocol"),
-        (json!({"name": "B!", "port": 1}), "spec.ports[0].name"),
-        (json!({"port": 1}), "spec.ports[0].name"),
+        (json!({"name": "b\u{1b}[2J", "port": 1}), "spec.ports[0].name"),
     ];
     for (bad, field) in cases {
         let good = json!({"name": "good", "port": 443, "targetPort": "https", "protocol": "UDP"});
         let service = check(json!({"ports": [bad.clone(), good]}), field, "");
         assert_eq!(service.ports.len(), 1, "{bad}");
         assert_eq!(service.ports[0].name, "good");
+    }
+}
+
+/// What the API server refuses and kube-proxy serves.
+#[test]
+fn an_odd_port_is_served_as_written_with_a_sentence() {
+    let long = "x".repeat(100);
+    let cases = [
+        (json!({"name": "B!", "port": 1}), "spec.ports[0].name"),
+        (json!({"name": long, "port": 1}), "spec.ports[0].name"),
+        (json!({"port": 1}), "spec.ports[0].name"),
+        (json!({"name": "b", "port": 1, "targetPort": 70000}), "spec.ports[0].targetPort"),
+        (json!({"name": "b", "port": 1, "targetPort": "8080"}), "spec.ports[0].targetPort"),
+        (json!({"name": "b", "port": 1, "nodePort": 30001}), "spec.ports[0].nodePort"),
+    ];
+    for (odd, field) in cases {
+        let good = json!({"name": "good", "port": 443, "targetPort": "https", "protocol": "UDP"});
+        let service =
+            check(json!({"ports": [odd.clone(), good]}), field, "an API server would refuse it");
+        assert_eq!(service.ports.len(), 2, "{odd}");
+        assert_eq!(service.ports[0].name, odd["name"].as_str().unwrap_or_default());
+        assert_eq!(service.ports[0].node_port.is_some(), odd.get("nodePort").is_some());
     }
 }
 
@@ -119,16 +138,23 @@ fn a_bad_node_port_is_dropped_and_its_port_stays() {
 }
 
 #[test]
-fn ports_that_are_there_twice_are_dropped_but_tcp_and_udp_are_two() {
+fn ports_are_told_by_name_and_protocol_and_the_later_one_counts() {
     let ports = json!([
-        {"name": "a", "port": 53}, {"name": "b", "port": 53, "protocol": "UDP"},
-        {"name": "a", "port": 54}, {"name": "c", "port": 53},
+        {"name": "a", "port": 53}, {"name": "a", "port": 53, "protocol": "UDP"},
+        {"name": "a", "port": 54}, {"name": "b", "port": 54}, {"name": "c", "port": 55},
     ]);
     let spec = json!({"ports": ports});
-    assert_eq!(of_spec(spec.clone()).ports.len(), 2);
-    let said = problems(spec);
-    assert!(said[0].starts_with("spec.ports[2].name: \"a\" is an earlier port's name"), "{said:?}");
-    assert!(said[1].starts_with("spec.ports[3].port: 53/TCP is an earlier port"), "{said:?}");
+    let found: Vec<String> = of_spec(spec.clone())
+        .ports
+        .iter()
+        .map(|port| format!("{} {}/{}", port.name, port.port, port.protocol.name()))
+        .collect();
+    assert_eq!(found, ["a 53/UDP", "a 54/TCP", "c 55/TCP"]);
+    let expect = [
+        "spec.ports[2].name: takes the place of an earlier port, 53/TCP",
+        "spec.ports[3].port: 54/TCP is an earlier port; this one is ignored",
+    ];
+    assert_eq!(problems(spec), expect);
 }
 
 #[test]
@@ -187,28 +213,60 @@ fn an_external_name_has_no_address() {
 }
 
 #[test]
-fn external_ips_are_addresses_that_packets_can_be_sent_to() {
-    let list = json!([
-        "1.2.3.4",
-        "x",
-        "127.0.0.1",
-        "0.0.0.0",
-        "169.254.1.1",
-        "224.0.0.1",
-        "::1",
-        "fe80::1",
-        "2001:db8::1",
-        "1.2.3.4"
-    ]);
-    let spec = json!({"ports": [{"port": 80}], "externalIPs": list});
-    let service = of_spec(spec.clone());
-    assert_eq!(
-        service.external_ips.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        ["1.2.3.4", "2001:db8::1"]
-    );
-    let fields: Vec<_> =
-        problems(spec).iter().map(|said| said.split(": ").next().unwrap().to_owned()).collect();
-    assert_eq!(fields, (1..8).map(|n| format!("spec.externalIPs[{n}]")).collect::<Vec<_>>());
+fn cluster_ips_follow_the_families_that_are_named() {
+    // `clusterIPs`, `ipFamilies`: the addresses that count, and the field of the problem.
+    let (v4, v6) = ("10.0.0.1", "fd00::1");
+    let cases = [
+        (json!([v4, v6]), json!(["IPv4", "IPv6"]), vec![v4, v6], ""),
+        (json!([v6, v4]), json!(["IPv4", "IPv6"]), vec![v6, v4], "spec.clusterIPs"),
+        (json!([v4, v6]), json!([]), vec![v4, v6], ""),
+        (json!([v4, v6]), json!(["IPv9"]), vec![v4, v6], ""),
+        (json!([v4, v6]), json!(["IPv4"]), vec![v4], "spec.clusterIPs[1]"),
+        (json!([v4]), json!(["IPv6"]), vec![], "spec.clusterIPs[0]"),
+        (json!(["0.0.0.0", v6]), json!([]), vec![v6], "spec.clusterIPs[0]"),
+    ];
+    for (ips, families, expect, field) in cases {
+        let spec = json!({"ports": [{"port": 80}], "clusterIPs": ips, "ipFamilies": families});
+        let service = of_spec(spec.clone());
+        let found: Vec<String> = service.cluster_ips.iter().map(ToString::to_string).collect();
+        assert_eq!(found, expect, "{ips} {families}");
+        let said = problems(spec);
+        let fields: Vec<_> = said.iter().map(|said| said.split(": ").next().unwrap()).collect();
+        assert_eq!(fields.join(" "), field, "{ips} {families}");
+    }
+}
+
+#[test]
+fn external_ips_are_any_but_the_unspecified_address() {
+    let odd = ["127.0.0.1", "169.254.1.1", "224.0.0.1", "::1", "fe80::1"];
+    let list = [&["1.2.3.4", "x", "0.0.0.0", "::"][..], &odd[..], &["2001:db8::1", "1.2.3.4"][..]];
+    let spec = json!({"ports": [{"port": 80}], "externalIPs": list.concat()});
+    let found = of_spec(spec.clone()).external_ips;
+    let expect = [&["1.2.3.4"][..], &odd[..], &["2001:db8::1"][..]].concat();
+    assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), expect);
+    let said = problems(spec);
+    let about = |index: usize| {
+        let mut own = said.iter().filter(move |said| said.contains(&format!("[{index}]: ")));
+        own.next().cloned().unwrap_or_default()
+    };
+    assert_eq!(said.len(), 8);
+    assert!((1..4).all(|index| about(index).ends_with("is ignored")), "{said:?}");
+    assert!((4..9).all(|index| about(index).ends_with("it is served as written")), "{said:?}");
+}
+
+#[test]
+fn load_balancer_addresses_count_whatever_the_type() {
+    for kind in ["ClusterIP", "NodePort"] {
+        let (service, said) = converted(json!({
+            "metadata": {"name": "s"},
+            "spec": {"type": kind, "ports": [{"port": 80}]},
+            "status": {"loadBalancer": {"ingress": [{"ip": "1.1.1.1"}]}},
+        }));
+        assert_eq!(service.load_balancer_ips.len(), 1);
+        let expect = "status.loadBalancer.ingress[0]: needs the type LoadBalancer: an API server \
+                      would refuse it; it is served as written";
+        assert_eq!(said, [expect]);
+    }
 }
 
 #[test]
@@ -228,25 +286,49 @@ fn load_balancer_addresses_are_vips_only() {
     assert_eq!(said.len(), 2);
     assert!(said[0].starts_with("status.loadBalancer.ingress[4].ip: "), "{said:?}");
     assert!(said[1].starts_with("status.loadBalancer.ingress[5].ipMode: "), "{said:?}");
+    let unusable: Vec<_> = service
+        .unusable
+        .iter()
+        .map(|one| format!("{} {}: {}", one.field, one.text, one.why.sentence()))
+        .collect();
+    let expect = [
+        "status.loadBalancer.ingress[2] 3.3.3.3: ipMode is Proxy: the load balancer ends \
+         connections itself",
+        "status.loadBalancer.ingress[3] x: a host name is no address that packets are aimed at",
+        "status.loadBalancer.ingress[4].ip bad: \"bad\" is not an IP address and is ignored",
+        "status.loadBalancer.ingress[5].ipMode 4.4.4.4: \"Magic\" is not VIP or Proxy; the address \
+         is not served",
+    ];
+    assert_eq!(unusable, expect);
 }
 
 #[test]
 fn source_ranges_that_cannot_be_read_never_open_the_door() {
-    let with = |ranges: Value| {
-        converted(json!({
+    // Ranges, and the load-balancer addresses that are served with them.
+    let (v4, v6) = ("1.1.1.1", "fd00::1");
+    let cases = [
+        (json!([]), vec![v4, v6]),
+        (json!([" 10.0.0.0/8 "]), vec![v4, v6]),
+        (json!(["10.0.0.0/8", "x"]), vec![v4]),
+        (json!(["fd00::/64", "10.0.0.1"]), vec![v6]),
+        (json!(["10.0.0.0/8", "fd00::/64", "x"]), vec![v4, v6]),
+        (json!(["10.0.0.1"]), vec![]),
+    ];
+    for (ranges, expect) in cases {
+        let (service, said) = converted(json!({
             "metadata": {"name": "s"},
-            "spec": {"type": "LoadBalancer", "ports": [{"port": 80}], "loadBalancerSourceRanges": ranges},
-            "status": {"loadBalancer": {"ingress": [{"ip": "1.1.1.1"}]}},
-        }))
-    };
-    let (service, said) = with(json!([" 10.0.0.0/8 ", "x"]));
-    assert_eq!(
-        (service.source_ranges.len(), service.load_balancer_ips.len(), said.len()),
-        (1, 1, 1)
-    );
-    let (service, said) = with(json!(["10.0.0.1"]));
-    assert_eq!((service.source_ranges.len(), service.load_balancer_ips.len()), (0, 0));
-    assert!(said[1].contains("no load-balancer address is served"), "{said:?}");
+            "spec": {
+                "type": "LoadBalancer", "ports": [{"port": 80}], "loadBalancerSourceRanges": ranges,
+            },
+            "status": {"loadBalancer": {"ingress": [{"ip": v4}, {"ip": v6}]}},
+        }));
+        let found: Vec<String> =
+            service.load_balancer_ips.iter().map(ToString::to_string).collect();
+        assert_eq!(found, expect, "{ranges}");
+        let closed =
+            said.iter().filter(|said| said.contains("loadBalancerSourceRanges can be read"));
+        assert_eq!(closed.count(), 2 - expect.len(), "{said:?}");
+    }
 }
 
 #[test]
@@ -272,12 +354,26 @@ fn the_algorithm_is_an_annotation() {
 }
 
 #[test]
-fn a_service_of_another_proxy_is_not_ours() {
-    let object = json!({"metadata": {"name": "s", "labels": {"service.kubernetes.io/service-proxy-name": "x"}}});
-    assert_eq!(
-        convert::service(&serde_json::from_value(object).unwrap(), &mut Report::new("s")),
-        None
-    );
+fn the_scope_of_affinity_is_an_annotation() {
+    let with = |value: &str, affinity: &str| {
+        converted(json!({
+            "metadata": {"name": "s", "annotations": {"service.lb/affinity-scope": value}},
+            "spec": {"sessionAffinity": affinity, "ports": [{"port": 80}]},
+        }))
+    };
+    let (service, said) = with("service", "ClientIP");
+    assert_eq!((service.affinity_scope, said.len()), (AffinityScope::Service, 0));
+    assert_eq!(with("port", "ClientIP").0.affinity_scope, AffinityScope::Port);
+    assert!(with("node", "ClientIP").1[0].contains("taken as port"));
+    assert!(with("service", "None").1[0].contains("means nothing without sessionAffinity"));
+}
+
+#[test]
+fn a_service_of_another_proxy_is_kept_without_a_word() {
+    let labels = json!({"service.kubernetes.io/service-proxy-name": "x"});
+    let object = json!({"metadata": {"name": "s", "labels": labels}, "spec": {"type": "Magic"}});
+    let (service, said) = converted(object);
+    assert_eq!((service.other_proxy.as_deref(), said.len()), (Some("x"), 0));
 }
 
 #[test]
@@ -369,6 +465,8 @@ fn what_a_slice_cannot_mean_is_dropped_alone() {
             "{said:?}"
         );
     }
+    let dropped = slice(json!({"endpoints": [{"addresses": ["x"]}]})).0.unwrap().unusable;
+    assert_eq!((dropped.len(), dropped[0].text.as_str()), (1, "x"));
     assert!(slice(json!({"metadata": {"name": "s-1"}})).1[0].starts_with("metadata.labels: "));
     assert!(slice(json!({"addressType": "x"})).1[0].starts_with("addressType: "));
     assert_eq!(slice(json!({"addressType": "FQDN"})), (None, Vec::new()));

@@ -11,7 +11,8 @@ fn summary(text: &str) -> Vec<String> {
     let documents = read("f.yaml", text).into_iter();
     let lines = documents.flat_map(|document| match document {
         Document::Read(read) => {
-            let problems = read.problems.iter().map(|problem| format!("? {problem}"));
+            let problems = read.problems.iter().chain(&read.lost);
+            let problems = problems.map(|problem| format!("? {problem}"));
             std::iter::once(read.key.to_string()).chain(problems).collect()
         }
         Document::Broken { key, problem } => {
@@ -98,7 +99,8 @@ fn a_wrong_type_is_named_by_its_field_and_harms_no_other_document() {
         &text,
         &[
             "Pod default/a",
-            "! f.yaml document 2 (Service default/kubia): spec.ports[0].port: invalid type: string \"eighty\", expected i32 [named]",
+            "Service default/kubia",
+            "? f.yaml document 2 (Service default/kubia): spec.ports[0].port: invalid type: string \"eighty\", expected i32; it is ignored",
             "Pod default/a",
         ],
     );

@@ -25,9 +25,9 @@ fn two() -> Library {
 #[test]
 fn an_object_that_breaks_stays_as_it_was_and_its_neighbours_follow() {
     let mut library = two();
-    update(&mut library, "a.yaml", &(service("a", "type: 7") + &service("c", "")));
+    update(&mut library, "a.yaml", &(service("a", "selector: x") + &service("c", "")));
     assert_eq!(names(&library), ["a", "c"]);
-    assert!(problems(&library)[0].contains("spec.type: invalid type"));
+    assert!(problems(&library)[0].contains("spec.selector: invalid type"));
     assert!(!library.is_whole());
     update(&mut library, "a.yaml", &service("a", "type: NodePort"));
     let (objects, problems) = library.objects();

@@ -8,6 +8,7 @@ mod endpoints;
 mod follow;
 mod fuzz;
 mod golden;
+mod lenient;
 mod library;
 mod memory;
 mod mirror;

@@ -49,10 +49,21 @@ fn a_node_port_outside_the_range_is_said_and_not_replaced() {
 }
 
 #[test]
-fn a_node_port_without_the_type_is_said() {
-    let found = derived(&service("a", "ClusterIP", "{port: 80, nodePort: 30123}", ""), CIDR);
+fn a_node_port_without_the_type_is_said_and_served() {
+    let yaml = service("a", "ClusterIP", "{port: 80, nodePort: 30123}", "")
+        + &service("b", "NodePort", "{port: 80, nodePort: 30123}", "");
+    let found = derived(&yaml, CIDR);
+    assert_eq!((found.node_ports("a"), found.node_ports("b")), (vec![Some(30123)], vec![None]));
+    assert!(found.said()[0].contains("spec.ports[0].nodePort: needs the type NodePort"));
+}
+
+#[test]
+fn a_node_port_of_a_headless_service_is_said_and_ignored() {
+    let more = "  clusterIP: None\n";
+    let found = derived(&service("a", "ClusterIP", "{port: 80, nodePort: 30123}", more), CIDR);
     assert_eq!(found.node_ports("a"), [None]);
-    assert!(found.said()[0].contains("spec.ports[0].nodePort: needs a Service of type"));
+    let expect = "spec.ports[0].nodePort: means nothing without a ClusterIP and is ignored";
+    assert!(found.said().len() == 1 && found.said()[0].ends_with(expect), "{:?}", found.said());
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod table;
 use super::select::Selector;
 use anyhow::Result;
 use serde::Serialize;
-use std::io::{IsTerminal as _, Write, stdout};
+use std::io::{IsTerminal as _, Write, stderr, stdout};
 
 use table::table;
 pub(super) use table::{Cell, Column, Tone, paint};
@@ -21,12 +21,15 @@ pub struct Console<'a> {
     pub color: bool,
     /// Somebody watches: a list can be drawn over the one before.
     pub terminal: bool,
+    /// Somebody watches standard error: progress can be shown there.
+    pub watched: bool,
 }
 
 impl<'a> Console<'a> {
     /// The console of this process, with what its environment says about colours.
     pub fn of_process(out: &'a mut dyn Write, err: &'a mut dyn Write) -> Self {
-        Self { out, err, color: super::may_color(), terminal: stdout().is_terminal() }
+        let (terminal, watched) = (stdout().is_terminal(), stderr().is_terminal());
+        Self { out, err, color: super::may_color(), terminal, watched }
     }
 }
 

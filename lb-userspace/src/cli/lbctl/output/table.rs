@@ -32,6 +32,8 @@ pub(crate) enum Tone {
     Odd,
     /// Somebody is not served.
     Bad,
+    /// Said by the way.
+    Dim,
 }
 
 impl Tone {
@@ -41,6 +43,7 @@ impl Tone {
             Self::Good => Some(Color::Green),
             Self::Odd => Some(Color::Yellow),
             Self::Bad => Some(Color::Red),
+            Self::Dim => Some(Color::DarkGrey),
         }
     }
 }

@@ -10,7 +10,8 @@ use std::process::ExitCode;
 /// Exit code, standard output, standard error.
 fn lbctl(args: &[&str]) -> (ExitCode, String, String) {
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let mut console = Console { out: &mut out, err: &mut err, color: false, terminal: false };
+    let mut console =
+        Console { out: &mut out, err: &mut err, color: false, terminal: false, watched: false };
     let code = run(["lbctl"].iter().chain(args).map(Into::into), &mut console);
     (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
 }
@@ -22,7 +23,7 @@ fn arguments_are_consistent() {
 
 #[test]
 fn help_teaches_with_examples_on_every_verb() {
-    let verbs: [&[&str]; 14] = [
+    let verbs: [&[&str]; 15] = [
         &[],
         &["get"],
         &["get", "services"],
@@ -36,6 +37,7 @@ fn help_teaches_with_examples_on_every_verb() {
         &["get", "status"],
         &["describe"],
         &["describe", "service"],
+        &["simulate"],
         &["completions"],
     ];
     for verb in verbs {
@@ -52,6 +54,8 @@ fn wrong_usage_exits_with_2() {
         &["get", "svc", "a/b/c"],
         &["get", "svc", "-n", "x", "-A"],
         &["get", "ct", "--client", "ten"],
+        &["simulate"],
+        &["simulate", "a.json", "--snat", "never"],
     ] {
         let (code, out, err) = lbctl(args);
         assert_eq!((code, out.as_str()), (ExitCode::from(2), ""), "{args:?}");
@@ -94,7 +98,8 @@ impl Write for Closed {
 #[test]
 fn a_closed_pipe_is_success() {
     let mut err = Vec::new();
-    let mut console = Console { out: &mut Closed, err: &mut err, color: false, terminal: false };
+    let mut console =
+        Console { out: &mut Closed, err: &mut err, color: false, terminal: false, watched: false };
     let code = run(["lbctl", "completions", "bash"].map(Into::into), &mut console);
     assert_eq!((code, err.is_empty()), (ExitCode::SUCCESS, true));
 }
