@@ -222,9 +222,10 @@ fn a_process_of_the_node_is_led_when_it_connects() {
             "TCP 198.51.100.77:40001 -> 10.244.1.13:8080, from the socket on",
         ),
         ("--from 192.0.2.2 --to 10.9.9.9:80", "passes: nothing here means this address"),
+        // There is no hook for its calls: its packets are met where they leave.
         (
-            "--from 192.0.2.2 --to 10.96.0.10:80 --proto sctp",
-            "passes: no program sees the SCTP sockets of this node's processes",
+            "--from 192.0.2.2 --to 10.96.0.10:9999 --proto sctp",
+            "SCTP 192.0.2.2:40001 -> 10.244.0.11:9899, out by veth1 at once",
         ),
     ] {
         if args.contains("198.51.100.77") {

@@ -75,5 +75,7 @@ mod refusal;
 mod manifests;
 /// What `lb-agent cleanup` leaves.
 mod cleanup;
+/// What `lbctl trace` tells.
+mod trace;
 /// `xtask demo`.
 mod demo;

@@ -103,7 +103,7 @@ pub(super) fn findings(trail: &Trail, rehearsal: &Rehearsal<'_>) -> Result<Vec<F
                 kind: frontends::kind(u8::try_from(high).unwrap_or_default()),
             }),
             Step::Guard => Some(Finding::SourceRanges { admitted: low != 0 }),
-            Step::Client => Some(client(low)),
+            Step::Client => Some(client(low, &rehearsal.entry)),
             Step::Choice => frontend.map(|frontend| {
                 Finding::Choice(frontends::choice(tables, chosen_from(frontend, (low, high))))
             }),
@@ -159,8 +159,12 @@ fn flow(trail: &Trail, is_known: u32, rehearsal: &Rehearsal<'_>) -> Result<Findi
     Ok(Finding::Flow { known })
 }
 
-fn client(bits: u32) -> Finding {
-    let place = if bits & 2 != 0 { Place::PodHere } else { Place::Elsewhere };
+fn client(bits: u32, entry: &Entry) -> Finding {
+    let place = match entry {
+        Entry::Process { .. } => Place::Process,
+        Entry::Link { .. } if bits & 2 != 0 => Place::PodHere,
+        Entry::Link { .. } => Place::Elsewhere,
+    };
     Finding::Client { inside: bits & 1 != 0, place }
 }
 

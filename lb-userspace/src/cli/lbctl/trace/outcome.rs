@@ -134,11 +134,11 @@ fn why_untouched(trail: &Trail, entry: &Entry) -> String {
     let meaning = trail.steps.get(&Step::Address).map_or(0, |word| halves(*word).0);
     let means = |bits| AddressValue(meaning).has(bits);
     match entry {
-        Entry::Process { served: false } => {
+        Entry::Process { served: false } if trail.ends.protocol != Protocol::Sctp => {
             "the programs for processes of this node are not attached (--socket-lb off)".to_owned()
         }
-        Entry::Process { .. } if trail.ends.protocol == Protocol::Sctp => {
-            "no program sees the SCTP sockets of this node's processes".to_owned()
+        Entry::Process { .. } if trail.steps.is_empty() => {
+            "it leaves by no link that is served".to_owned()
         }
         Entry::Link { link, .. } if !link.tc => {
             format!("no program is attached to link {}", link.name)

@@ -132,13 +132,18 @@ impl<'a> Rehearsal<'a> {
             reason: None,
             fate: Fate::Untouched,
         };
-        // Linux has no hook for calls on SCTP sockets: what they send is a packet like others.
-        if matches!(self.entry, Entry::Process { .. }) && ends.protocol != Protocol::Sctp {
-            self.call(&mut trail)?;
+        if self.is_call(ends) {
+            self.call(&mut trail)?
         } else {
-            self.walk(&mut trail)?;
+            self.walk(&mut trail)?
         }
         Ok(trail)
+    }
+
+    /// Whether programs see the call of a process rather than its packets. Linux has no hook for
+    /// calls on SCTP sockets: what they send is met where it leaves.
+    fn is_call(&self, ends: &Ends) -> bool {
+        matches!(self.entry, Entry::Process { .. }) && ends.protocol != Protocol::Sctp
     }
 
     fn call(&mut self, trail: &mut Trail) -> Result<()> {
@@ -222,10 +227,7 @@ impl<'a> Rehearsal<'a> {
 
     /// Copies what is remembered of a client at all frontends that it may mean.
     fn copy_affinity(&mut self, ends: &Ends) -> Result<()> {
-        let client = match &self.entry {
-            Entry::Process { .. } => Addr::ANY,
-            Entry::Link { .. } => ends.src.ip().into(),
-        };
+        let client = if self.is_call(ends) { Addr::ANY } else { ends.src.ip().into() };
         let port = Port::new(ends.dst.port());
         let frontends = self.source.tables.frontends.iter();
         let meant = frontends.filter(|(key, value)| key.port == port && value.affinity != 0);
@@ -309,7 +311,9 @@ fn key(ends: &Ends, edge: Edge) -> FlowKey {
 /// What the other half of a flow is found by (`nat::other_edge` in `lb-ebpf`).
 fn other_half(key: &FlowKey, value: &FlowValue) -> FlowKey {
     let FlowValue { src, dst, sport, dport, .. } = *value;
-    let at_ingress = value.flags & (FlowValue::REPLY | FlowValue::SNAT) != 0;
+    let is = |flag| value.flags & flag != 0;
+    let reply = is(FlowValue::REPLY);
+    let at_ingress = if is(FlowValue::OWN) { !reply } else { reply || is(FlowValue::SNAT) };
     let edge = if at_ingress { Edge::INGRESS } else { Edge::EGRESS };
     FlowKey { src, dst, sport, dport, ..*key }.reply(edge)
 }
