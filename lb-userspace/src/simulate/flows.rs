@@ -12,7 +12,7 @@ use super::stage::Stage;
 use super::world::{self, World};
 use crate::compile::{PortName, proto};
 use crate::model::{
-    Endpoint, EndpointPort, EndpointSlice, ObjectName, Protocol, Service, Snapshot, TrafficPolicy,
+    Endpoint, EndpointPort, EndpointSlice, ObjectName, Service, Snapshot, TrafficPolicy,
 };
 use crate::probe::frame::Ends;
 use anyhow::Result;
@@ -75,7 +75,7 @@ pub(super) fn open<'a>(
 /// The service port that a flow was aimed at.
 fn owner(world: &World<'_>, flow: &Flow) -> Option<PortName> {
     let (addr, port) = (Addr::from(flow.dst_ip), Port::new(flow.dst().port()));
-    let number = proto(Protocol::from(flow.proto));
+    let number = proto(flow.proto);
     let own = FrontendKey::of(addr, port, number);
     let node_port = FrontendKey::node_port(port, number, flow.dst_ip.is_ipv6());
     let is_meant =

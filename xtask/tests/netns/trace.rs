@@ -37,7 +37,7 @@ fn a_trace_tells_the_pod_that_the_connection_reaches() {
                 let options = Options { from_port: Some(port), udp, ..Options::to(to) };
                 let report = answered(host, &options);
                 let pod = name_of(&told["outcome"]["packet"]["to"]);
-                assert!(report.replies.keys().eq([pod]), "{told:#}\n{report:?}");
+                assert!(report.replies.keys().eq([&pod]), "{told:#}\n{report:?}");
 
                 // Now there is a flow.
                 let again = trace(&stage, &from.to_string(), to, udp);

@@ -133,9 +133,9 @@ impl<'a> Rehearsal<'a> {
             fate: Fate::Untouched,
         };
         if self.is_call(ends) {
-            self.call(&mut trail)?
+            self.call(&mut trail)?;
         } else {
-            self.walk(&mut trail)?
+            self.walk(&mut trail)?;
         }
         Ok(trail)
     }
