@@ -75,7 +75,7 @@ fn plan(held: Tables) -> (Planner, Vec<Edit>) {
 
 #[test]
 fn the_kernel_holds_what_is_planned_and_the_next_agent_finds_it() {
-    let constants = Constants { hz: 250, hash_seed: 1, netns_cookie: 0 };
+    let constants = Constants { hz: 250, hash_seed: 1, netns_cookie: 0, watched: false };
     let mut ebpf = loader::load(&constants, &Capacities::default(), None).unwrap();
     let mut maps = Maps::take(&mut ebpf).unwrap();
     let (planner, edits) = plan(maps.tables().unwrap());

@@ -9,6 +9,7 @@
 //! the Service has not is not answered at all. Nothing is opened here; `health` does that.
 
 use super::Family;
+use super::frontend;
 use super::node::node_port_addrs;
 use crate::model::{
     Endpoint, EndpointPort, EndpointSlice, ObjectName, Service, ServiceType, Snapshot,
@@ -46,14 +47,11 @@ pub fn check(
 ) -> Option<Check> {
     let asked = service.kind == ServiceType::LoadBalancer
         && service.external_policy == TrafficPolicy::Local
-        && !service.headless
+        && frontend::skipped(service).is_none()
         && !service.ports.is_empty();
     let port = service.health_check_node_port.filter(|_| asked)?;
     let families: BTreeSet<Family> =
         service.cluster_ips.iter().map(|ip| Family::of((*ip).into())).collect();
-    if families.is_empty() {
-        return None;
-    }
     let count = |family| (family, local_ready(slices.values(), family, node));
     Some(Check { port, local_endpoints: families.into_iter().map(count).collect() })
 }

@@ -71,7 +71,8 @@ impl Node {
             self.state.path().to_str().unwrap(),
         ];
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut console = Console { out: &mut out, err: &mut err, color: false, terminal: false };
+        let mut console =
+            Console { out: &mut out, err: &mut err, color: false, terminal: false, watched: false };
         let args = ["lbctl"].into_iter().chain(args.split(' ')).chain(folders);
         let code = run(args.map(Into::into), &mut console);
         (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
