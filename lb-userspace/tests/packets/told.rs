@@ -260,7 +260,7 @@ fn options_and_chains_make_a_sender_that_is_not_told() {
                 ip.options = [1, 1, 1, 0].into();
                 frame.bytes()
             } else {
-                extended(&frame.bytes(), &[Extension(60, vec![0, 1, 4, 0, 0, 0, 0])])
+                extended(&frame.bytes(), &[Extension(60, [&[1, 1, 12][..], &[0; 12]].concat())])
             };
             is_dropped(rig, &bytes, reason);
         }

@@ -7,6 +7,7 @@ use crate::hook::Hook;
 use crate::rig::{Rig, Verdict, each_of};
 use crate::shape::fragments;
 use lb_common::verdict::Reason;
+use lb_common::wire::IpProto;
 use std::net::SocketAddr;
 
 fn each(scene: impl Fn(&mut Rig)) {
@@ -109,6 +110,10 @@ fn protocols_that_no_service_has_pass_in_any_order() {
 #[test]
 fn a_fragment_that_leaves_for_a_service_address_does_not_wait() {
     each(|rig| {
+        // SCTP of the node's own processes is translated as it leaves.
+        if rig.case.proto == IpProto::SCTP {
+            return;
+        }
         rig.serve(1);
         let all = cut(&asked(rig.case));
         for order in ORDERS {
