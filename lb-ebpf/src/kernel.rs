@@ -176,14 +176,6 @@ fn takes<T>(ctx: *mut c_void, proto: IpProto, mut tuple: T) -> bool {
     true
 }
 
-/// Tells the kernel that the bytes of a frame changed by a difference, in case a device summed up
-/// all of them.
-#[inline(always)]
-pub(crate) fn add_to_sum(ctx: *mut c_void, diff: u16) {
-    // SAFETY: `ctx` is the context that the kernel passed to the program.
-    let _ = unsafe { helpers::bpf_csum_update(ctx.cast(), u32::from(diff)) };
-}
-
 /// The one's complement sum of a value (a multiple of 4 bytes), for packets that are made here:
 /// they are rare, and a loop over bytes on the stack would be unrolled into most of it.
 #[inline(always)]

@@ -48,6 +48,9 @@ pub(crate) trait Packet {
     fn pull(&mut self, len: u32);
     /// Changes the checksum of the transport header.
     fn change_checksum(&mut self, change: &ChecksumChange) -> Result<(), Reason>;
+    /// Tells the kernel that the bytes of a frame changed by a difference that nothing in it makes
+    /// up for, in case a device summed up all of them.
+    fn add_to_sum(&mut self, diff: u16);
     /// Makes the frame `len` bytes long.
     fn resize(&mut self, len: u32) -> Result<(), Reason>;
 
@@ -156,6 +159,10 @@ impl Packet for XdpFrame {
         Ok(())
     }
 
+    /// Nobody has summed up a frame that is not a socket buffer yet.
+    #[inline(always)]
+    fn add_to_sum(&mut self, _diff: u16) {}
+
     #[inline(always)]
     fn resize(&mut self, len: u32) -> Result<(), Reason> {
         let delta = len as i32 - self.len() as i32;
@@ -254,6 +261,12 @@ impl Packet for TcFrame {
         } else {
             Err(Reason::Rewrite)
         }
+    }
+
+    #[inline(always)]
+    fn add_to_sum(&mut self, diff: u16) {
+        // SAFETY: the context is valid.
+        let _ = unsafe { helpers::bpf_csum_update(self.0, u32::from(diff)) };
     }
 
     #[inline(always)]

@@ -123,11 +123,14 @@ fn ipv6<P: Packet>(
     hop: bool,
 ) -> Result<(), Reason> {
     let ip = packet.header_mut::<Ipv6>(seen.l3()).ok_or(Reason::Rewrite)?;
-    if hop {
-        ip.hop_limit = one_less(ip.hop_limit)?;
-    }
     ip.src = value.src.0;
     ip.dst = value.dst.0;
+    if hop {
+        let old = [ip.next_header.0, ip.hop_limit];
+        ip.hop_limit = one_less(ip.hop_limit)?;
+        let diff = checksum::diff(old, [ip.next_header.0, ip.hop_limit]);
+        packet.add_to_sum(diff);
+    }
     Ok(())
 }
 

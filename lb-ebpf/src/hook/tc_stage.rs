@@ -8,7 +8,7 @@ use crate::packet::{Packet, TcFrame};
 use crate::parse::Seen;
 use crate::stage::{Stage, Stop};
 use crate::unusual::{self, Kind};
-use crate::{answer, conntrack, finish, fragment, icmp, kernel, maps, rewrite};
+use crate::{answer, conntrack, finish, fragment, icmp, maps, rewrite};
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 use lb_common::flow::Edge;
@@ -128,7 +128,7 @@ fn later_fragment(packet: &mut TcFrame, seen: &Seen) -> Result<Verdict, Stop> {
     rewrite::addresses(packet, seen, flow, forward::takes_hop(flow))?;
     // Nothing in an IPv6 fragment makes up for its changed addresses.
     if seen.v6() {
-        kernel::add_to_sum(packet.context(), flow.addr_diff);
+        packet.add_to_sum(flow.addr_diff);
     }
     count(seen, flow);
     Ok(verdict)
