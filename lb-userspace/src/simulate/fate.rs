@@ -129,6 +129,11 @@ impl Seen {
         self.odd.insert(why);
     }
 
+    /// Whether any connection met this verdict.
+    pub(super) fn has(&self, verdict: Verdict) -> bool {
+        self.verdicts.contains(&verdict)
+    }
+
     /// Those that were chosen.
     pub(super) fn backends(&self) -> impl Iterator<Item = &SocketAddr> {
         self.backends.keys()

@@ -11,7 +11,6 @@ use crate::model::Protocol;
 use anyhow::Result;
 use lb_common::verdict::Reason;
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// How often a packet is tried that goes to no backend.
@@ -33,13 +32,13 @@ pub(super) fn packet(stage: &mut Stage, world: &World<'_>, packet: &Packet) -> R
     let mut connections = Connections { stage, client, proto: packet.proto, dst, number: 0 };
     let accepted: Vec<&Expect> = [&packet.expect].into_iter().chain(&packet.also_accept).collect();
 
-    let before = connections.stage.mishaps()?;
+    let before = connections.stage.reasons()?;
     let _listener = socket::listener(packet.proto, &client, dst);
     let mut seen = connections.spread(tries(&accepted), world.has_affinity())?;
     if let Some(timeout_s) = packet.expect.affinity {
         connections.come_back(timeout_s, &mut seen)?;
     }
-    note_mishaps(&mut seen, &before, &connections.stage.mishaps()?);
+    note_mishaps(&mut seen, connections.stage.reasons()?.since(&before));
 
     let all: Vec<Vec<String>> =
         accepted.iter().map(|expect| seen.differences(expect, &client)).collect();
@@ -74,12 +73,13 @@ fn tries(accepted: &[&Expect]) -> usize {
     most.map_or(TRIES, |backends| TRIES_PER_BACKEND * (backends + 1))
 }
 
-/// A packet that was lost by mishap was not discarded on purpose.
-fn note_mishaps(seen: &mut Seen, before: &BTreeMap<Reason, u64>, after: &BTreeMap<Reason, u64>) {
-    for (reason, count) in after {
-        if before.get(reason) != Some(count) {
-            seen.add_odd(format!("{} ({})", reason.sentence(), reason.name()));
-        }
+/// A packet that was lost by mishap was not discarded on purpose; and whatever is, is counted.
+fn note_mishaps(seen: &mut Seen, (reasons, mishaps): (Vec<Reason>, Vec<Reason>)) {
+    if seen.has(Verdict::Drop) && reasons.is_empty() && mishaps.is_empty() {
+        seen.add_odd("dropped, and no reason was counted".to_owned());
+    }
+    for mishap in mishaps {
+        seen.add_odd(format!("{} ({})", mishap.sentence(), mishap.name()));
     }
 }
 

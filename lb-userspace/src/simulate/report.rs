@@ -57,7 +57,7 @@ impl Report {
 }
 
 impl Check {
-    /// A fact: `actual` must be `expected`. `summary` says it in few words.
+    /// A fact: `actual` must be `expected`.
     pub(super) fn fact<T: Serialize + PartialEq>(
         name: impl Into<String>,
         expected: &T,

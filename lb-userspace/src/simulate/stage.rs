@@ -151,11 +151,20 @@ impl Stage {
         services.map(opened).sum()
     }
 
-    /// How many packets were lost by mishap so far, by reason.
-    pub(super) fn mishaps(&self) -> Result<BTreeMap<Reason, u64>> {
-        let mut reasons = self.datapath.maps().reasons()?;
-        reasons.retain(|reason, _| MISHAPS.contains(reason));
-        Ok(reasons)
+    /// How many packets were not simply translated so far, by reason.
+    pub(super) fn reasons(&self) -> Result<Reasons> {
+        Ok(Reasons(self.datapath.maps().reasons()?))
+    }
+}
+
+/// Packets by reason.
+pub(super) struct Reasons(BTreeMap<Reason, u64>);
+
+impl Reasons {
+    /// The reasons that were counted since `before`: those that are verdicts, and mishaps.
+    pub(super) fn since(&self, before: &Self) -> (Vec<Reason>, Vec<Reason>) {
+        let counted = self.0.iter().filter(|(reason, count)| before.0.get(reason) != Some(count));
+        counted.map(|(reason, _)| *reason).partition(|reason| !MISHAPS.contains(reason))
     }
 }
 

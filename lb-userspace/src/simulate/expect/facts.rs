@@ -122,6 +122,14 @@ pub(in crate::simulate) struct Frontend {
     pub(in crate::simulate) source_ranges: BTreeSet<IpNet>,
 }
 
+impl Frontend {
+    /// The same with ranges whose host bits are cleared, as the model has them.
+    pub(in crate::simulate) fn truncated(&self) -> Self {
+        let source_ranges = self.source_ranges.iter().map(IpNet::trunc).collect();
+        Self { source_ranges, ..self.clone() }
+    }
+}
+
 /// What kind of address it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 pub(in crate::simulate) enum FrontendKind {

@@ -27,7 +27,7 @@ pub(super) fn frontends(expected: &Expectations, world: &World<'_>) -> Option<Ch
     let mut held: BTreeSet<Frontend> = held(world, wanted.family);
     held.retain(|one| with_ports || one.kind != FrontendKind::NodePort);
     let place = |one: &Frontend| (one.ip, one.protocol.name(), one.port, one.port_name.clone());
-    let listed: BTreeSet<Frontend> = wanted.all.iter().cloned().collect();
+    let listed: BTreeSet<Frontend> = wanted.all.iter().map(Frontend::truncated).collect();
     let is_held = |one: &&Frontend| held.iter().any(|other| place(other) == place(one));
     let is_listed = |one: &&Frontend| listed.contains(one);
     let missing =
