@@ -6,7 +6,7 @@ use crate::frame::{Frame, L3, payload};
 use crate::hook::Hook;
 use crate::refuse;
 use crate::rig::{Rig, Verdict, each_of, each_routed_of};
-use crate::snat::{answered, asked, masqueraded, serve_elsewhere};
+use crate::snat::{answered, asked, masqueraded, remote, serve_elsewhere};
 use crate::tables::{HERE, leading_to, nobody};
 use lb_common::algo::tcp_state::Progress;
 use lb_common::flow::Edge;
@@ -346,5 +346,36 @@ fn xdp_leaves_sctp_to_tc_untouched() {
         rig.chosen(&init(case));
         rig.run(Hook::Xdp, &data(case).bytes()).is(Verdict::Passed, &data(case));
         assert_eq!(rig.reasons(), []);
+    });
+}
+
+/// A process of the node, for whose `connect` the kernel has no hook.
+fn process(case: Case) -> SocketAddr {
+    SocketAddr::new(case.node(), 20_000)
+}
+
+#[test]
+fn what_a_process_of_the_node_sends_is_translated_as_it_leaves() {
+    each_routed_of(Case::sctp(), |rig, _| {
+        let case = rig.case;
+        serve_elsewhere(rig);
+        let (init, chunk) = (Frame::init, Frame::chunk);
+        for sent in [init(process(case), case.vip()), chunk(process(case), case.vip())] {
+            rig.leave(&sent).is(Verdict::Redirected, &sent.to(remote(case)));
+        }
+        let answer = chunk(remote(case), process(case));
+        rig.run(Hook::TcIngress, &answer.bytes()).is(Verdict::Passed, &answer.from(case.vip()));
+        assert_eq!(rig.reasons(), []);
+    });
+}
+
+#[test]
+fn nothing_else_that_leaves_opens_an_association() {
+    each_routed_of(Case::sctp(), |rig, _| {
+        let case = rig.case;
+        serve_elsewhere(rig);
+        let sent = Frame::init(process(case), case.stranger());
+        rig.leave(&sent).is(Verdict::Passed, &sent);
+        assert_eq!(rig.maps.flows().unwrap(), []);
     });
 }
