@@ -191,7 +191,11 @@ impl Opened<'_> {
         let is_new = stage.flows_opened(services.keys())? != before;
         let kept = match state {
             State::Translated => backend(&fate) == Some(flow.reply_src()) && !is_new,
-            State::Untouched | State::Failed(_) => fate == Fate::Pass,
+            // A port that nobody has is refused to whoever begins there. What somebody else
+            // translated there is in his table, and stays there.
+            State::Untouched | State::Failed(_) => {
+                fate == Fate::Pass || (fate == Fate::Reject && owner(world, flow).is_none())
+            }
         };
         let actual = if kept { Keep::Keep } else { Keep::Delete };
         let next = format!("{}{}", next(&fate), if is_new { " as a new flow" } else { "" });

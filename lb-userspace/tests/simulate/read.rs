@@ -51,11 +51,6 @@ const BAD: &[(&str, &str, &str)] = &[
         "\"Pod\"",
         "then[0].events[0].object: is kind \"Pod\" of \"discovery.k8s.io/v1\", expected a v1 Service",
     ),
-    (
-        "/objects/0/spec/ports/0/port",
-        "\"80\"",
-        "objects[0].spec.ports[0].port: invalid type: string",
-    ),
     ("/objects/1/metadata/name", "null", "objects[1].metadata.name: is missing"),
     ("/nodes", "{}", "nodes: unknown field, expected one of label"),
     ("/node/ips", "\"192.0.2.2\"", "node.ips: invalid type: string"),
