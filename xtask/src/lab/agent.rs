@@ -82,7 +82,7 @@ pub fn program(node: &Host, manifests: &Path) -> Result<Program> {
 }
 
 /// The agent's folder for what outlives it.
-fn state(node: &Host) -> Result<PathBuf> {
+pub fn state(node: &Host) -> Result<PathBuf> {
     Ok(node.folder()?.join("state"))
 }
 

@@ -112,6 +112,7 @@ struct Held<'a> {
     tables: &'a Tables,
     /// Its ids: one, or none.
     ids: BTreeSet<u32>,
+    backends: BTreeMap<BackendKey, &'a BackendValue>,
     /// Somebody knows what is wanted.
     judged: bool,
 }
@@ -133,10 +134,10 @@ pub(super) fn ports(
     let mut all = Vec::new();
     for port in wanted.into_iter().flat_map(|wanted| &wanted.ports) {
         let ids = ids.remove(&port.port_name(service)).unwrap_or_default();
-        all.push(wanted_port(port, &Held { tables, ids, judged }));
+        all.push(wanted_port(port, &Held::new(tables, ids, judged)));
     }
     for (name, ids) in ids {
-        all.push(other_port(name, &Held { tables, ids, judged }));
+        all.push(other_port(name, &Held::new(tables, ids, judged)));
     }
     all
 }
@@ -192,7 +193,13 @@ fn port(endpoint: &EndpointExplanation) -> Option<u16> {
     }
 }
 
-impl Held<'_> {
+impl<'a> Held<'a> {
+    fn new(tables: &'a Tables, ids: BTreeSet<u32>, judged: bool) -> Self {
+        let own = tables.backends.values().filter(|cell| ids.contains(&cell.service));
+        let key = |cell: &BackendValue| BackendKey { addr: cell.addr, port: cell.port };
+        Self { backends: own.map(|cell| (key(cell), cell)).collect(), tables, ids, judged }
+    }
+
     fn frontend(&self, key: FrontendKey, wanted: &FrontendExplanation) -> FrontendView {
         let found = self.tables.frontends.get(&key);
         // What the Service names twice is there once.
@@ -225,7 +232,8 @@ impl Held<'_> {
     }
 
     fn endpoint(&self, wanted: &EndpointExplanation) -> EndpointView {
-        let held = key(wanted).and_then(|key| self.backend(&key)).map(HeldEndpoint::from);
+        let held = key(wanted).and_then(|key| self.backends.get(&key).copied());
+        let held = held.map(HeldEndpoint::from);
         EndpointView {
             address: wanted.address,
             port: port(wanted),
@@ -237,21 +245,15 @@ impl Held<'_> {
 
     /// Endpoints of the port that no slice lists.
     fn other_endpoints(&self, listed: &BTreeSet<BackendKey>) -> impl Iterator<Item = EndpointView> {
-        let own = self.tables.backends.values().filter(|cell| self.ids.contains(&cell.service));
-        own.filter(|cell| !listed.contains(&BackendKey { addr: cell.addr, port: cell.port })).map(
-            |cell| EndpointView {
-                address: cell.addr.to_ip(),
-                port: Some(cell.port.number()),
+        self.backends.iter().filter(|(key, _)| !listed.contains(key)).map(|(key, cell)| {
+            EndpointView {
+                address: key.addr.to_ip(),
+                port: Some(key.port.number()),
                 wanted: None,
-                held: Some(cell.into()),
+                held: Some((*cell).into()),
                 differs: self.judged,
-            },
-        )
-    }
-
-    fn backend(&self, key: &BackendKey) -> Option<&BackendValue> {
-        let mut own = self.tables.backends.values().filter(|cell| self.ids.contains(&cell.service));
-        own.find(|cell| (cell.addr, cell.port) == (key.addr, key.port))
+            }
+        })
     }
 }
 
