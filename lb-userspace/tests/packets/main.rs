@@ -72,6 +72,8 @@ mod vlan;
 mod fragments;
 /// What becomes of frames on links.
 mod wired;
+/// Work that is left to devices.
+mod offload;
 /// ICMP errors about translated packets.
 mod icmp;
 /// What a client is told whose packet cannot go on.

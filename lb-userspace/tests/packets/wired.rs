@@ -17,12 +17,12 @@ use lb_common::verdict::Reason;
 const ORDERS: [[usize; 3]; 5] = [[0, 1, 2], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
 
 /// A frame that the node gets.
-fn coming(frame: &Frame, link: Link) -> Frame {
+pub(super) fn coming(frame: &Frame, link: Link) -> Frame {
     frame.over((PEER_MAC, link.mac))
 }
 
 /// The frame that the node sends on to the next hop.
-fn going(frame: &Frame, link: Link) -> Frame {
+pub(super) fn going(frame: &Frame, link: Link) -> Frame {
     frame.hops(HOPS - 1).over((link.mac, neighbour_mac(frame.dst().ip())))
 }
 
