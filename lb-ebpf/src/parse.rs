@@ -198,7 +198,10 @@ pub(crate) fn udp<P: Packet>(
     seen: &mut Seen,
 ) -> Result<(), Reason> {
     let udp = packet.header::<Udp>(l4).ok_or(Reason::Malformed)?;
-    if len < Udp::LEN as u32 {
+    // The length of a fragment is that of its datagram. 0 stands for all in a jumbogram (RFC 2675).
+    let claim = u32::from(udp.len());
+    let fits = claim <= len && (claim >= Udp::LEN as u32 || claim == 0);
+    if len < Udp::LEN as u32 || (!fits && !seen.is_first_fragment()) {
         return Err(Reason::Malformed);
     }
     (seen.key.sport, seen.key.dport) = (udp.src, udp.dst);

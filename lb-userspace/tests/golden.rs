@@ -121,7 +121,7 @@ impl Case {
             planner.complete(&mut explanation);
             for port in &explanation.ports {
                 let lines = port_reasons(port).into_iter();
-                lines.for_each(|line| writeln!(out, "{}: {line}", port.id).unwrap());
+                lines.for_each(|line| writeln!(out, "{}: {line}", port.port_name(name)).unwrap());
             }
             for one in &explanation.unusable {
                 let (object, field, why) = (&one.object, &one.field, one.why.sentence());

@@ -19,7 +19,10 @@ use lb_userspace::model::status::Status;
 use lb_userspace::reconcile::Edit;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixListener;
 use std::process::ExitCode;
+use std::thread;
 use tempfile::TempDir;
 
 const VIP: Addr = Addr::v4([10, 96, 0, 10]);
@@ -225,6 +228,49 @@ fn a_name_that_nothing_has_is_an_error_and_an_empty_namespace_is_not() {
     assert_eq!((code, out.as_str()), (ExitCode::SUCCESS, ""));
     assert_eq!(err, "no services found in namespace other\n");
     assert_eq!(node.shown("get aff -o json"), "{\n  \"items\": []\n}\n");
+}
+
+#[test]
+fn an_explanation_without_an_agent_is_what_the_maps_hold() {
+    let node = Node::new();
+    let shown = node.shown("explain service default/kubia");
+    assert!(
+        shown.starts_with(
+            "Service default/kubia\nthe agent is down: what is wanted, and why, is not known\n"
+        ),
+        "{shown}"
+    );
+    for line in [
+        "  10.96.0.10:80  <none>  ?       yes\n",
+        "  10.244.0.11:8080  <none>  ?       ready, used for cluster\n",
+        "Problem: Service default/kubia: spec.externalIPs[0]: is claimed by an older Service\n",
+    ] {
+        assert!(shown.contains(line), "{line:?} in\n{shown}");
+    }
+    let (code, _, err) = node.lbctl("explain svc kubia -n other");
+    assert_eq!(
+        (code, err.as_str()),
+        (ExitCode::FAILURE, "error: service \"other/kubia\" not found\n")
+    );
+    // What an agent that was killed left behind answers nobody.
+    drop(UnixListener::bind(node.state.path().join("agent.sock")).unwrap());
+    assert_eq!(node.shown("explain service default/kubia"), shown);
+}
+
+#[test]
+fn an_agent_of_another_build_is_told_from_none() {
+    let node = Node::new();
+    let listener = UnixListener::bind(node.state.path().join("agent.sock")).unwrap();
+    let other = thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        client.write_all(b"what?\n").unwrap();
+        // Reading what was asked lets the client read what was answered.
+        let _ = client.read(&mut [0; 4096]);
+    });
+    let (code, _, err) = node.lbctl("explain svc default/kubia");
+    assert_eq!(code, ExitCode::FAILURE);
+    assert!(err.contains("it answers in the words of another build"), "{err}");
+    other.join().unwrap();
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub mod lab;
 pub mod demo;
 /// `cargo xtask bench`.
 pub mod bench;
+/// `cargo xtask fuzz`.
+pub mod fuzz;
 /// `cargo xtask tidy`.
 pub mod tidy;
 /// `cargo xtask test`.

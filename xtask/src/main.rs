@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-use xtask::{bench, build, demo, lab, run, setup, test, tidy};
+use xtask::{bench, build, demo, fuzz, lab, run, setup, test, tidy};
 
 /// Everything a person types to work on lb
 #[derive(Parser)]
@@ -25,6 +25,8 @@ enum Task {
     Demo(demo::Options),
     /// Measure: cargo xtask bench datapath --json
     Bench(bench::Options),
+    /// Look for inputs that break a parser, the planner or a BPF program
+    Fuzz(fuzz::Options),
     /// Check that the source keeps its shape
     Tidy(tidy::Options),
     /// Run all that CI runs
@@ -51,6 +53,7 @@ fn start(task: Task) -> Result<()> {
         Task::Run(options) => run::run(&options),
         Task::Demo(options) => demo::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Tidy(options) => tidy::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Lab(options) => lab::cli::run(&options),

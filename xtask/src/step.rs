@@ -5,6 +5,7 @@
 use anyhow::{Context, Result, bail};
 use console::style;
 use indicatif::{ProgressBar, ProgressStyle};
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, PipeReader};
 use std::process::{Child, Command};
@@ -12,12 +13,16 @@ use std::time::{Duration, Instant};
 
 /// How many of the last lines of a failed program are shown.
 const TAIL_LINES: usize = 40;
+/// Between two lines of a long step off a terminal.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A piece of work under way.
 pub struct Step {
     name: String,
     spinner: ProgressBar,
     started: Instant,
+    /// When something was last said off a terminal.
+    told: Cell<Instant>,
 }
 
 /// Does `work` as the step `name`: says that it began, and how it ended.
@@ -38,12 +43,22 @@ impl Step {
         if spinner.is_hidden() {
             eprintln!("  {name} ...");
         }
-        Self { name: name.to_owned(), spinner, started: Instant::now() }
+        let started = Instant::now();
+        Self { name: name.to_owned(), spinner, started, told: Cell::new(started) }
     }
 
     /// Shows `text` beside the name while the step lasts; nothing off a terminal.
     pub fn note(&self, text: &str) {
         self.spinner.set_message(format!("{}: {}", self.name, style(text.trim()).dim()));
+    }
+
+    /// Shows `text` beside the name while the step lasts; off a terminal as a line now and then.
+    pub fn progress(&self, text: &str) {
+        self.note(text);
+        if self.spinner.is_hidden() && self.told.get().elapsed() >= PATIENCE {
+            self.told.set(Instant::now());
+            eprintln!("  {}: {text}", self.name);
+        }
     }
 
     fn end(&self, good: bool) {

@@ -39,6 +39,9 @@ pub const BPF_LINKER: Tool = Tool {
 pub const CARGO_DENY: Tool =
     Tool { name: "cargo-deny", version: "0.20.2", arguments: &["--no-default-features"] };
 
+/// Builds programs that libFuzzer drives.
+pub const CARGO_FUZZ: Tool = Tool { name: "cargo-fuzz", version: "0.13.2", arguments: &[] };
+
 impl Tool {
     /// Whether this very version is there and starts.
     pub fn is_installed(&self) -> bool {

@@ -22,6 +22,13 @@ impl Udp {
     pub const LEN: usize = 8;
     /// Where the checksum lies in the header.
     pub const CHECK_OFFSET: usize = 6;
+
+    /// Length of header and payload in bytes as the header claims.
+    #[inline(always)]
+    #[expect(clippy::len_without_is_empty, reason = "a header is no container")]
+    pub const fn len(&self) -> u16 {
+        u16::from_be_bytes(self.len)
+    }
 }
 
 const _: () = assert!(size_of::<Udp>() == Udp::LEN);

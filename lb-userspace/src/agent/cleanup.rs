@@ -1,6 +1,6 @@
 //! Removing every trace: programs off all links and the cgroup, maps, pins, state.
 
-use super::lock;
+use super::{lock, socket};
 use crate::bpf::attach::detach_clsact;
 use crate::bpf::pin::PinFolder;
 use crate::config::Places;
@@ -19,7 +19,7 @@ pub fn run(places: &Places, out: &mut impl Write) -> Result<()> {
         detach_clsact(&link.name().to_string_lossy())?;
     }
     drop(lock);
-    for file in ["status.json", "allocations.json", "agent.lock"] {
+    for file in ["status.json", "allocations.json", "agent.lock", socket::NAME] {
         let path = places.state_dir.join(file);
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -10,6 +10,8 @@ pub mod check;
 pub mod cleanup;
 /// The node's links, and what is attached to them.
 mod links;
+/// Questions of people.
+pub(crate) mod socket;
 /// What the agent knows and does.
 mod state;
 
@@ -21,11 +23,13 @@ use crate::source::{Manifests, Settings};
 use anyhow::{Context as _, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use socket::{Asked, Socket};
 use state::State;
+use std::convert::Infallible;
 use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
-use tokio::sync::mpsc::{self, Receiver};
+use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::JoinHandle;
 
 /// Changes that come close together are planned together.
@@ -39,6 +43,8 @@ enum Event {
     Changes(Vec<Change>),
     /// The node's links or addresses changed.
     Links(Vec<Link>),
+    /// Somebody asks.
+    Asked(Asked),
     /// Something failed a while ago: try again.
     Retry,
     /// It is time to end.
@@ -55,6 +61,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let mut state = State::load(&args, node.clone())?;
     let (changes_in, changes) = mpsc::channel(BATCH);
     let (links_in, links) = mpsc::channel(1);
+    let (questions_in, questions) = mpsc::channel(1);
     let manifests = Manifests::new(Settings {
         dir: args.manifests.clone(),
         node,
@@ -67,11 +74,24 @@ pub async fn run(args: RunArgs) -> Result<()> {
         watch: tokio::spawn(watch::watch(links_in)),
         changes,
         links,
+        questions,
     };
-    let result = follow(&mut state, &mut sources).await;
+    let result = tokio::select! {
+        result = follow(&mut state, &mut sources) => result,
+        never = answer(&args.places.state_dir, questions_in) => match never {},
+    };
     sources.manifests.abort();
     sources.watch.abort();
     result
+}
+
+/// Lets people ask. Without a socket the agent does everything else.
+async fn answer(state_dir: &Path, questions: Sender<Asked>) -> Infallible {
+    match Socket::new(state_dir) {
+        Ok(socket) => socket.serve(questions).await,
+        Err(error) => tracing::warn!("`lbctl explain` cannot ask this agent: {error:#}"),
+    }
+    std::future::pending().await
 }
 
 /// Where events come from.
@@ -80,6 +100,7 @@ struct Sources {
     watch: JoinHandle<Result<()>>,
     changes: Receiver<Change>,
     links: Receiver<Vec<Link>>,
+    questions: Receiver<Asked>,
 }
 
 async fn follow(state: &mut State, sources: &mut Sources) -> Result<()> {
@@ -102,6 +123,7 @@ async fn follow(state: &mut State, sources: &mut Sources) -> Result<()> {
                 Some(links) => Event::Links(links),
                 None => return ended(&mut sources.watch, "the node's links").await,
             },
+            Some(asked) = sources.questions.recv() => Event::Asked(asked),
             _ = retry.tick(), if state.is_unfinished() => Event::Retry,
             _ = terminate.recv() => Event::Stop("SIGTERM"),
             _ = interrupt.recv() => Event::Stop("SIGINT"),
@@ -109,6 +131,11 @@ async fn follow(state: &mut State, sources: &mut Sources) -> Result<()> {
         match event {
             Event::Changes(changes) => state.change(changes),
             Event::Links(links) => state.set_links(links),
+            Event::Asked((question, reply)) => {
+                // Whoever asked may be gone.
+                let _ = reply.send(state.answer(&question));
+                continue;
+            }
             Event::Retry => state.retry()?,
             Event::Stop(signal) => {
                 tracing::info!(signal, "ending; the datapath stays as it is");

@@ -1,6 +1,7 @@
 //! What the agent knows, and what it does about it.
 
 use super::links::Links;
+use super::socket::{Answer, Question};
 use crate::bpf::datapath::{Datapath, Options};
 use crate::bpf::loader::Capacities;
 use crate::bpf::pin::PinFolder;
@@ -123,6 +124,25 @@ impl State {
         if self.started {
             self.settle_links();
         }
+    }
+
+    /// Answers a question about what is wanted.
+    pub(super) fn answer(&self, question: &Question) -> Answer {
+        if !self.started {
+            return Answer::Starting;
+        }
+        match question {
+            Question::Explain(name) => self.explain(name),
+        }
+    }
+
+    fn explain(&self, name: &ObjectName) -> Answer {
+        let Some(service) = self.snapshot.services.get(name) else { return Answer::Unknown };
+        let none = BTreeMap::new();
+        let slices = self.snapshot.slices.get(name).unwrap_or(&none);
+        let mut explanation = compile::explanation(service, slices, &self.view);
+        self.planner.complete(&mut explanation);
+        Answer::Explanation(Box::new(explanation))
     }
 
     /// Whether the kernel refused something.

@@ -11,7 +11,7 @@ use super::{Family, NodeView};
 use crate::model::{Endpoint, EndpointPort, EndpointSlice, ServicePort};
 use lb_common::layout::backend::BackendValue;
 use lb_common::wire::{Addr, Port};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -86,7 +86,7 @@ pub struct Listed<'a> {
 }
 
 /// Whether an entry of a slice is an endpoint of a service port, and who may choose it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It is one.

@@ -6,18 +6,19 @@
 
 use super::endpoint::{self, Hints, Listed, Outcome};
 use super::reason::{HintUse, PolicyUse, Skipped, Standing};
-use super::{Family, NodeView, PortName, frontend, guard, name};
+use super::{Family, NodeView, PortName, frontend, guard, proto};
 use crate::model::{
     EndpointSlice, ObjectName, Obstacle, Protocol, Service, ServicePort, TrafficPolicy, Unusable,
 };
 use lb_common::layout::frontend::{FrontendKey, FrontendValue};
-use lb_common::wire::Addr;
-use serde::Serialize;
+use lb_common::wire::{Addr, Port};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// What became of a Service.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Explanation {
     /// The Service.
     pub service: ObjectName,
@@ -30,11 +31,8 @@ pub struct Explanation {
 }
 
 /// What became of a port of a Service in one family.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct PortExplanation {
-    /// Whose it is.
-    #[serde(skip)]
-    pub id: PortName,
     /// `spec.ports[].name`.
     pub name: String,
     /// `spec.ports[].protocol`.
@@ -58,13 +56,10 @@ pub struct PortExplanation {
 }
 
 /// What became of an address and port.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct FrontendExplanation {
-    /// The entry of `FRONTENDS`.
-    #[serde(skip)]
-    pub key: FrontendKey,
     /// The field that names it.
-    pub field: &'static str,
+    pub field: Cow<'static, str>,
     /// The address; null: those of the node that serve node ports.
     pub address: Option<IpAddr>,
     /// The port.
@@ -76,7 +71,7 @@ pub struct FrontendExplanation {
 }
 
 /// What became of an entry of a slice.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct EndpointExplanation {
     /// The slice's name.
     pub slice: String,
@@ -91,7 +86,7 @@ pub struct EndpointExplanation {
 }
 
 /// Something that cannot be used.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct UnusableExplanation {
     /// The object that names it: `Service ns/name`.
     pub object: String,
@@ -101,6 +96,27 @@ pub struct UnusableExplanation {
     pub text: String,
     /// Why it cannot be used.
     pub why: Obstacle,
+}
+
+impl PortExplanation {
+    /// Whose id it is, as a port of this Service.
+    pub fn port_name(&self, service: &ObjectName) -> PortName {
+        PortName {
+            service: service.clone(),
+            port: self.name.clone(),
+            protocol: self.protocol,
+            family: self.family,
+        }
+    }
+
+    /// The entry of `FRONTENDS` of one of its addresses.
+    pub fn key(&self, frontend: &FrontendExplanation) -> FrontendKey {
+        let (port, proto) = (Port::new(frontend.port), proto(self.protocol));
+        match frontend.address {
+            Some(ip) => FrontendKey::of(ip.into(), port, proto),
+            None => FrontendKey::node_port(port, proto, self.family == Family::V6),
+        }
+    }
 }
 
 /// Explains what `plan` does with the same arguments.
@@ -141,7 +157,6 @@ fn explain_port(
     entries.sort_by_key(|entry| (&entry.slice.name, entry.endpoint.address));
     let Hints { node: node_hints, zone: zone_hints } = endpoints.hints;
     (!named.is_empty()).then(|| PortExplanation {
-        id: name(service, port, family),
         name: port.name.clone(),
         protocol: port.protocol,
         port: port.port,
@@ -167,8 +182,7 @@ fn explain_frontend(
         && standing == Standing::Programmed
         && node.without_node_ports.iter().any(unserved);
     FrontendExplanation {
-        key,
-        field: field(kind),
+        field: field(kind).into(),
         address: (!is_node_port).then(|| key.addr.to_ip()),
         port: key.port.number(),
         guarded: guard::is_guarded(service, key.addr),

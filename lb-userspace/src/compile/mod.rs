@@ -26,7 +26,7 @@ use crate::model::{
 };
 use lb_common::layout::service::{ServiceValue, field};
 use lb_common::wire::{Addr, IpProto, Port};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -37,7 +37,7 @@ pub use guard::Prefix;
 pub use node::NodeView;
 
 /// An address family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 pub enum Family {
     /// IPv4.
     #[serde(rename = "IPv4")]

@@ -4,11 +4,12 @@
 //! people. Sentences are made when somebody asks.
 
 use crate::model::ObjectName;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 /// Why nothing of a Service is programmed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Skipped {
     /// It belongs to this proxy.
@@ -38,7 +39,7 @@ impl Skipped {
 }
 
 /// What became of an address and port that a Service names.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// It leads to the Service.
@@ -54,7 +55,7 @@ pub enum Standing {
     /// An older claim holds it.
     Contested(ObjectName),
     /// There is no room in this table.
-    TableFull(&'static str),
+    TableFull(Cow<'static, str>),
 }
 
 impl Standing {
@@ -80,7 +81,7 @@ impl Standing {
 }
 
 /// What the external traffic policy of a service port means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PolicyUse {
     /// Outsiders get the endpoints of all nodes.
@@ -110,7 +111,7 @@ impl PolicyUse {
 }
 
 /// Whether new connections may choose an endpoint, and why not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Usage {
     /// They may.
@@ -145,7 +146,7 @@ impl Usage {
 }
 
 /// Why an entry of a slice is no endpoint of a service port.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unjoined {
     /// The slice has no port of this name.
@@ -173,7 +174,7 @@ impl Unjoined {
 }
 
 /// Whether hints of one kind narrow the choice, and why not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HintUse {
     /// Only endpoints that are meant for this place are used.

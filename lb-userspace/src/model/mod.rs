@@ -14,7 +14,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 /// Namespace and name of an object.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 pub struct ObjectName {
     /// `metadata.namespace`.
     pub namespace: String,
@@ -76,7 +76,7 @@ pub enum ServiceType {
 }
 
 /// `externalTrafficPolicy`, `internalTrafficPolicy`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub enum TrafficPolicy {
     /// Every usable endpoint of the cluster.
     #[default]
@@ -135,7 +135,7 @@ pub struct Unusable {
 }
 
 /// Why something that an object names cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Obstacle {
     /// `ipMode: Proxy`: the load balancer ends connections itself and sends them on to node ports.

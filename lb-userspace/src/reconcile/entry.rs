@@ -108,7 +108,7 @@ fn nobody(id: u32) -> PortName {
 }
 
 /// The name in an entry of `SERVICES`.
-fn name(value: &ServiceValue) -> Option<PortName> {
+pub(crate) fn name(value: &ServiceValue) -> Option<PortName> {
     let protocol = match value.proto {
         IpProto::TCP => Protocol::Tcp,
         IpProto::UDP => Protocol::Udp,

@@ -23,6 +23,7 @@ mod addresses;
 /// The owner of it all, one Service at a time.
 pub mod planner;
 
+pub(crate) use entry::name as port_name;
 pub use planner::Planner;
 pub use tables::{Edit, Tables};
 

@@ -146,17 +146,31 @@ impl Planner {
     /// what it claims, and whether there was room.
     pub fn complete(&self, explanation: &mut Explanation) {
         for port in &mut explanation.ports {
-            let waiting = self.waiting.get(&port.id).map(|waiting| waiting.full.what);
-            for frontend in port.frontends.iter_mut().filter(|one| one.standing.is_planned()) {
-                match (self.claims.holder(&frontend.key), waiting) {
-                    (Some(holder), _) if *holder == port.id => {}
-                    (_, Some(table)) => frontend.standing = Standing::TableFull(table),
-                    (Some(holder), None) => {
-                        frontend.standing = Standing::Contested(holder.service.clone());
-                    }
-                    (None, None) => {}
+            let own = port.port_name(&explanation.service);
+            let waiting = self.waiting.get(&own).map(|waiting| waiting.full.what);
+            let keys: Vec<FrontendKey> = port.frontends.iter().map(|one| port.key(one)).collect();
+            for (frontend, key) in port.frontends.iter_mut().zip(keys) {
+                if frontend.standing.is_planned()
+                    && let Some(standing) = self.standing(&own, &key, waiting)
+                {
+                    frontend.standing = standing;
                 }
             }
+        }
+    }
+
+    /// Why a port does not have a frontend that it wants, if that is so.
+    fn standing(
+        &self,
+        own: &PortName,
+        key: &FrontendKey,
+        waiting: Option<&'static str>,
+    ) -> Option<Standing> {
+        match (self.claims.holder(key), waiting) {
+            (Some(holder), _) if holder == own => None,
+            (_, Some(table)) => Some(Standing::TableFull(table.into())),
+            (Some(holder), None) => Some(Standing::Contested(holder.service.clone())),
+            (None, None) => None,
         }
     }
 

@@ -54,7 +54,7 @@ fn a_new_flow_is_told_step_by_step() {
            frontend  default/far:http (NodePort)
            client    outside
            choice    1 endpoint of the cluster
-           backend   10.244.1.13:8080, on another node
+           backend   10.244.1.13:8080, not on this node
            source    replaced by 192.0.2.2:20001: the answer has to come back this way
          TCP 192.0.2.2:20001 -> 10.244.1.13:8080, out by uplink at once",
     );
@@ -144,7 +144,7 @@ fn a_known_flow_keeps_its_backend_in_both_directions() {
         "--from 10.244.0.20:41234 --to 10.96.0.14:80",
         "TCP 10.244.0.20:41234 -> 10.96.0.14:80, in by veth1 (pod)
            flow      of default/three:http, ESTABLISHED
-           backend   10.244.1.13:8080, on another node
+           backend   10.244.1.13:8080, not on this node
            source    kept
          TCP 10.244.0.20:41234 -> 10.244.1.13:8080, on through the host's stack, out by uplink",
     );
@@ -154,7 +154,7 @@ fn a_known_flow_keeps_its_backend_in_both_directions() {
         "TCP 10.244.1.13:8080 -> 10.244.0.20:41234, in by uplink (uplink)
            address   10.244.0.20 means nothing here
            flow      of default/three:http, ESTABLISHED
-           backend   10.244.1.13:8080, on another node
+           backend   10.244.1.13:8080, not on this node
          TCP 10.96.0.14:80 -> 10.244.0.20:41234, on through the host's stack, out by veth1",
     );
     // A port is chosen that no flow has.
@@ -172,7 +172,7 @@ fn a_client_with_affinity_gets_the_endpoint_that_it_had() {
         node.remember_client(backend);
         let shown = node.shown(&format!("trace {args}"));
         assert!(shown.contains(&format!("\n  affinity  remembered with {backend}\n")), "{shown}");
-        assert!(shown.contains(&format!("\n  backend   {backend}, on ")), "{shown}");
+        assert!(shown.contains(&format!("\n  backend   {backend}, ")), "{shown}");
         // All of many connections follow it.
         let spread = node.shown(&format!("trace {args} --count 20"));
         assert_eq!(spread.lines().skip(1).collect::<Vec<_>>(), [format!("  20  {backend}")]);

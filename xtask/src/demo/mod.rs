@@ -9,7 +9,7 @@ mod check;
 /// The claims in order.
 mod story;
 
-use crate::lab::agent::{Agent, built};
+use crate::lab::agent::{self, Agent, built};
 use crate::lab::{Host, Kubia};
 use crate::{build, root, workspace};
 use anyhow::{Context, Result};
@@ -69,20 +69,20 @@ fn copy(file: &Path, folder: &Path) -> Result<()> {
 /// Says what to try, and waits for Ctrl-C.
 fn keep(stage: &Stage) -> Result<()> {
     let Stage { network, manifests, .. } = stage;
-    let lbctl =
-        format!("{} --bpffs {}", built("lbctl")?.display(), network.node.bpffs()?.display());
-    let (xtask, node) = (built("xtask")?, &network.node);
+    let (xtask, lbctl, node) = (built("xtask")?, built("lbctl")?, &network.node);
     let (netns, cgroup) = (node.netns().display(), node.cgroup().display());
+    let on_node = format!("{} lab exec --netns {netns} --cgroup {cgroup} --", xtask.display());
+    let (bpffs, state) = (node.bpffs()?, agent::state(node)?);
+    let folders = format!("--bpffs {} --state-dir {}", bpffs.display(), state.display());
     let id = network.lab.id();
     println!("\nIt keeps running until Ctrl-C. As root, try:");
     println!("  ip netns exec {id}-shell curl http://10.96.0.10");
     println!("  ip netns exec {id}-client curl http://192.0.2.2:30123");
-    println!(
-        "  {} lab exec --netns {netns} --cgroup {cgroup} -- curl http://10.96.0.10",
-        xtask.display()
-    );
-    println!("  {lbctl} get services");
-    println!("  {lbctl} describe service default/kubia");
+    println!("  {on_node} curl http://10.96.0.10");
+    println!("  lbctl() {{ {on_node} {} {folders} \"$@\"; }}", lbctl.display());
+    println!("  lbctl get services");
+    println!("  lbctl trace --from 10.244.0.20 --to 10.96.0.10:80");
+    println!("  lbctl explain service default/kubia");
     println!("  rm {}/pod-kubia-2.yaml", manifests.display());
     loop {
         thread::park();

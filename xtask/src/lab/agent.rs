@@ -49,7 +49,7 @@ impl Agent {
     /// What `lbctl` prints about this node.
     pub fn lbctl(&self, arguments: &[&str]) -> Result<String> {
         let lbctl = self.node.program(built("lbctl")?).args(["--bpffs".into(), self.node.bpffs()?]);
-        lbctl.args(arguments).run()
+        lbctl.args(["--state-dir".into(), state(&self.node)?]).args(arguments).run()
     }
 
     /// Tells it to end and waits for a good end; its programs stay attached.
@@ -65,7 +65,7 @@ impl Agent {
 
 /// The agent's command line for a node of the kubia network.
 pub fn program(node: &Host, manifests: &Path) -> Result<Program> {
-    let state = node.folder()?.join("state");
+    let state = state(node)?;
     std::fs::create_dir_all(&state).with_context(|| format!("creating {}", state.display()))?;
     let agent = node.program(built("lb-agent")?).args(["run", "--node", node.name()]);
     let agent = agent.args(["--cluster-cidr", &kubia::POD_CIDRS.join(",")]);
@@ -79,6 +79,11 @@ pub fn program(node: &Host, manifests: &Path) -> Result<Program> {
     Ok(agent.args(
         folders.into_iter().flat_map(|(flag, folder)| [flag.into(), folder.into_os_string()]),
     ))
+}
+
+/// The agent's folder for what outlives it.
+pub fn state(node: &Host) -> Result<PathBuf> {
+    Ok(node.folder()?.join("state"))
 }
 
 /// A program of the workspace.

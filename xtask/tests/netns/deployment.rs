@@ -115,6 +115,7 @@ impl Deployment {
     pub(crate) fn lbctl(&self, arguments: &[&str]) -> Value {
         let lbctl = self.node.program(built("lbctl").unwrap());
         let lbctl = lbctl.args(["--bpffs".into(), self.node.bpffs().unwrap()]);
+        let lbctl = lbctl.args(["--state-dir".into(), self.state()]);
         serde_json::from_str(&lbctl.args(arguments).args(["-o", "json"]).run().unwrap()).unwrap()
     }
 

@@ -77,5 +77,7 @@ mod manifests;
 mod cleanup;
 /// What `lbctl trace` tells.
 mod trace;
+/// What `lbctl explain` tells.
+mod explain;
 /// `xtask demo`.
 mod demo;

@@ -109,7 +109,7 @@ pub(super) fn describe(
 }
 
 /// Whether a problem's subject names the object: as a word, not as a part of one.
-fn is_about(subject: &str, object: &ObjectName) -> bool {
+pub(super) fn is_about(subject: &str, object: &ObjectName) -> bool {
     let name = object.to_string();
     let is_part = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | '/' | '_');
     subject.split(|c| !is_part(c)).any(|word| word == name)

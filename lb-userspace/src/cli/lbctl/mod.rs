@@ -2,7 +2,8 @@
 //!
 //! It reads the maps that the packets meet, never what somebody believes to be in them, so it
 //! tells the truth while the agent is down. It changes nothing. The agent's status file adds what
-//! no map holds: problems with the objects, and why a link is not served.
+//! no map holds: problems with the objects, and why a link is not served. The agent itself is asked
+//! for reasons only.
 //!
 //! Every resource is a pure function from map content to views, and a view is what `-o json`
 //! prints. Output fits kubectl's habits: column heads, short names, `-n`, `-o`, `-w`.
@@ -15,6 +16,8 @@ mod source;
 mod words;
 /// Which items a person asked for.
 mod select;
+/// What the running agent is asked.
+mod agent;
 /// Views to text.
 mod output;
 /// One file per thing that can be listed.
@@ -24,6 +27,8 @@ mod resource;
 mod get;
 /// `lbctl describe`.
 mod describe;
+/// `lbctl explain`.
+mod explain;
 /// `lbctl trace`.
 mod trace;
 /// `lbctl simulate`.
@@ -46,6 +51,7 @@ Examples:
   lbctl get endpoints default/kubia       where its packets may go
   lbctl get conntrack --client 10.0.0.7   the flows of one client: client -> frontend -> backend
   lbctl describe service default/kubia    all about one Service
+  lbctl explain service default/kubia     which endpoints are used, and why not the others
   lbctl trace --from 10.244.0.20 --to 10.96.0.10:80   what becomes of a packet, and why
   lbctl get status                        is the agent running, are maps full, what was dropped
   lbctl simulate scenarios/               what would become of packets, before a rollout
@@ -69,6 +75,7 @@ struct Options {
 enum Verb {
     Get(get::Options),
     Describe(describe::Options),
+    Explain(explain::Options),
     Trace(trace::Options),
     Simulate(simulate::Options),
     Completions(completions::Options),
@@ -78,7 +85,7 @@ enum Verb {
 pub fn run(args: impl IntoIterator<Item = OsString>, console: &mut Console<'_>) -> ExitCode {
     let options = match Options::try_parse_from(args) {
         Ok(options) => options,
-        Err(refusal) => return explain(&refusal, console),
+        Err(refusal) => return refused(&refusal, console),
     };
     let result = perform(&options, console).and_then(|code| {
         console.out.flush()?;
@@ -99,6 +106,7 @@ fn perform(options: &Options, console: &mut Console<'_>) -> Result<ExitCode> {
     match &options.verb {
         Verb::Get(verb) => get::run(verb, &options.place, console)?,
         Verb::Describe(verb) => describe::run(verb, &options.place, console)?,
+        Verb::Explain(verb) => explain::run(verb, &options.place, console)?,
         Verb::Trace(verb) => trace::run(verb, &options.place, console)?,
         Verb::Simulate(verb) => return simulate::run(verb, console),
         Verb::Completions(verb) => completions::run(verb, Options::command(), console)?,
@@ -107,7 +115,7 @@ fn perform(options: &Options, console: &mut Console<'_>) -> Result<ExitCode> {
 }
 
 /// Help and version go to standard output, a refusal to standard error with exit code 2.
-fn explain(refusal: &clap::Error, console: &mut Console<'_>) -> ExitCode {
+fn refused(refusal: &clap::Error, console: &mut Console<'_>) -> ExitCode {
     let text = refusal.render();
     let text = if console.color { text.ansi().to_string() } else { text.to_string() };
     let stream = if refusal.use_stderr() { &mut console.err } else { &mut console.out };

@@ -14,6 +14,15 @@ pub(super) struct Name {
     pub(super) name: String,
 }
 
+impl Name {
+    /// The object that is meant where one has to be: in the namespace of the name itself, in
+    /// `namespace`, or in kubectl's.
+    pub(super) fn object(&self, namespace: Option<&str>) -> ObjectName {
+        let namespace = self.namespace.as_deref().or(namespace).unwrap_or("default");
+        ObjectName::new(namespace, &self.name)
+    }
+}
+
 impl FromStr for Name {
     type Err = Error;
 

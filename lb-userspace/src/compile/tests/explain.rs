@@ -224,7 +224,11 @@ fn an_explanation_and_a_plan_are_of_one_mind() {
         let plan = plan(&service, &slices, &node());
         let explanation = explanation(&service, &slices, &node());
         for port in &plan.ports {
-            let explained = explanation.ports.iter().find(|one| one.id == port.name).unwrap();
+            let explained = explanation
+                .ports
+                .iter()
+                .find(|one| one.port_name(&service.name) == port.name)
+                .unwrap();
             let joined: Vec<Addr> = explained
                 .endpoints
                 .iter()

@@ -12,12 +12,23 @@ pub(crate) mod library;
 mod round;
 mod watch;
 
-use crate::model::Change;
+use crate::model::{Change, Problem};
+use crate::source::controllers::Objects;
 use crate::source::settings::Settings;
 use anyhow::Context;
+use library::Library;
 use round::Follower;
+use std::path::Path;
 use tokio::sync::mpsc::Sender;
 use watch::{Wake, Watch};
+
+/// The objects of a folder that has only the file `path` with this text, and what is wrong with
+/// them.
+pub fn objects(path: &Path, text: &str) -> (Objects, Vec<Problem>) {
+    let mut library = Library::default();
+    library.update(path, Ok(text.to_owned()));
+    library.objects()
+}
 
 /// A folder of manifests.
 #[derive(Clone, Debug)]

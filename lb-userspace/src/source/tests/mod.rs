@@ -16,7 +16,7 @@ mod node_port;
 
 use crate::model::{EndpointSlice, ObjectName, Problem, Service, Snapshot};
 use crate::source::controllers::{self, Memory};
-use crate::source::manifests::library::Library;
+use crate::source::manifests;
 use crate::source::settings::Settings;
 use std::path::Path;
 
@@ -86,9 +86,7 @@ fn derived(yaml: &str, cidrs: &[&str]) -> Derived {
 }
 
 fn derived_with(yaml: &str, cidrs: &[&str], memory: &mut Memory) -> Derived {
-    let mut library = Library::default();
-    library.update(Path::new("f.yaml"), Ok(yaml.to_owned()));
-    let (objects, mut problems) = library.objects();
+    let (objects, mut problems) = manifests::objects(Path::new("f.yaml"), yaml);
     let (snapshot, found) = controllers::derive(&objects, &settings(cidrs), memory);
     problems.extend(found);
     Derived { snapshot, problems }

@@ -59,7 +59,7 @@ pub(crate) fn backends(tables: &Tables, counters: &Counters) -> Vec<BackendView>
 }
 
 /// The sets of which new connections choose this backend.
-pub(super) fn sets(backend: &BackendValue) -> Vec<&'static str> {
+pub(crate) fn sets(backend: &BackendValue) -> Vec<&'static str> {
     words(backend.flags, &SETS)
 }
 

@@ -23,7 +23,7 @@ fn arguments_are_consistent() {
 
 #[test]
 fn help_teaches_with_examples_on_every_verb() {
-    let verbs: [&[&str]; 15] = [
+    let verbs: [&[&str]; 18] = [
         &[],
         &["get"],
         &["get", "services"],
@@ -37,6 +37,9 @@ fn help_teaches_with_examples_on_every_verb() {
         &["get", "status"],
         &["describe"],
         &["describe", "service"],
+        &["explain"],
+        &["explain", "service"],
+        &["trace"],
         &["simulate"],
         &["completions"],
     ];
@@ -54,6 +57,10 @@ fn wrong_usage_exits_with_2() {
         &["get", "svc", "a/b/c"],
         &["get", "svc", "-n", "x", "-A"],
         &["get", "ct", "--client", "ten"],
+        &["trace", "--from", "10.0.0.1"],
+        &["trace", "--from", "10.0.0.1", "--to", "10.0.0.2"],
+        &["trace", "--from", "10.0.0.1", "--to", "10.0.0.2:80", "--count", "0"],
+        &["explain", "svc", "a/b/c"],
         &["simulate"],
         &["simulate", "a.json", "--snat", "never"],
     ] {

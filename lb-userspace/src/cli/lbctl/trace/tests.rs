@@ -75,7 +75,7 @@ UDP [2001:db8::7]:40001 -> [fd00:10:96::10]:53, in by eth0 (uplink with XDP)
   client    inside, by its address
   choice    3 endpoints of this node, by a Maglev table of 1024 slots
   affinity  not remembered yet
-  backend   [fd00::1]:5353, on another node
+  backend   [fd00::1]:5353, not on this node
   source    replaced by [fd00::2]:2000: so it is wanted (--snat always)
 UDP [fd00::2]:2000 -> [fd00::1]:5353, out by eth0 at once
 ";

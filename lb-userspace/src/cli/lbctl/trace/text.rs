@@ -97,7 +97,7 @@ impl Finding {
             Self::Affinity { backend: None } => "not remembered yet".to_owned(),
             Self::Backend { address: None, .. } => "none".to_owned(),
             Self::Backend { address: Some(address), local } => {
-                format!("{address}, {}", if *local { "on this node" } else { "on another node" })
+                format!("{address}, {}", if *local { "on this node" } else { "not on this node" })
             }
             Self::Source { replaced: None } => "kept".to_owned(),
             Self::Source { replaced: Some(replaced) } => {
