@@ -192,12 +192,14 @@ pub(super) fn extend(frame: &mut Vec<u8>, kind: u8) {
     repair(frame);
 }
 
-/// An extension header in front of `next`: authentication, an atomic fragment, or one with options
-/// that say nothing.
+/// An extension header in front of `next`: authentication, an atomic fragment, a route that has
+/// been travelled, or one with options that say nothing.
 fn extension(kind: u8, next: u8) -> Vec<u8> {
     match kind {
         51 => vec![next, 2, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0],
         44 => vec![next, 0, 0, 0, 1, 2, 3, 4],
+        // With segments to go it would be for somebody else (RFC 8200 section 4.4).
+        43 => vec![next, 0, 253, 0, 0, 0, 0, 0],
         _ => vec![next, 0, 1, 4, 0, 0, 0, 0],
     }
 }
