@@ -24,15 +24,19 @@ pub struct Places {
 #[derive(Args, Clone, Debug)]
 pub struct RunArgs {
     /// Folder of manifests: Services, Endpoints, `EndpointSlices`, Pods, Nodes; followed live
-    #[arg(long, value_name = "DIR")]
-    pub manifests: PathBuf,
+    #[arg(long, value_name = "DIR", conflicts_with = "kubeconfig")]
+    pub manifests: Option<PathBuf>,
+    /// Kubeconfig file of the API server to follow [default: the service account of the pod that
+    /// this runs in]
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
     /// Name of this node, as `nodeName` of endpoints has it [default: the host name]
     #[arg(long, env = "NODE_NAME", value_name = "NAME")]
     pub node: Option<String>,
     /// Where the cluster's pods live; clients from elsewhere are outsiders
     #[arg(long, value_delimiter = ',', value_name = "CIDR,..")]
     pub cluster_cidr: Vec<IpNet>,
-    /// Where `ClusterIPs` are given from, one range per family
+    /// Where `ClusterIPs` are given from, one range per family; an API server gives its own
     #[arg(long, value_delimiter = ',', default_value = "10.96.0.0/16", value_name = "CIDR,..")]
     pub service_cidr: Vec<IpNet>,
     /// Node addresses that serve node ports; none of a family: all of it; `primary`: the node's

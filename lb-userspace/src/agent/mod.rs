@@ -19,7 +19,7 @@ use crate::config::RunArgs;
 use crate::link::{Link, watch};
 use crate::model::Change;
 use crate::model::status::Status;
-use crate::source::{Manifests, Settings};
+use crate::source::{Access, Cluster, Manifests, Settings, Source};
 use anyhow::{Context as _, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -58,19 +58,13 @@ enum Event {
 pub async fn run(args: RunArgs) -> Result<()> {
     let _lock = lock(&args.places.state_dir)?;
     let node = node_name(args.node.as_deref())?;
-    let mut state = State::load(&args, node.clone())?;
+    let source = source(&args, node.clone()).await?;
+    let mut state = State::load(&args, node, source.name())?;
     let (changes_in, changes) = mpsc::channel(BATCH);
     let (links_in, links) = mpsc::channel(1);
     let (questions_in, questions) = mpsc::channel(1);
-    let manifests = Manifests::new(Settings {
-        dir: args.manifests.clone(),
-        node,
-        service_cidrs: args.service_cidr.clone(),
-        node_port_range: Settings::NODE_PORTS,
-        state_dir: args.places.state_dir.clone(),
-    });
     let mut sources = Sources {
-        manifests: tokio::spawn(manifests.run(changes_in)),
+        objects: tokio::spawn(source.run(changes_in)),
         watch: tokio::spawn(watch::watch(links_in)),
         changes,
         links,
@@ -80,9 +74,27 @@ pub async fn run(args: RunArgs) -> Result<()> {
         result = follow(&mut state, &mut sources) => result,
         never = answer(&args.places.state_dir, questions_in) => match never {},
     };
-    sources.manifests.abort();
+    sources.objects.abort();
     sources.watch.abort();
     result
+}
+
+/// Where objects come from.
+async fn source(args: &RunArgs, node: String) -> Result<Source> {
+    let access = match (&args.manifests, &args.kubeconfig) {
+        (Some(dir), _) => {
+            return Ok(Source::Manifests(Manifests::new(Settings {
+                dir: dir.clone(),
+                node,
+                service_cidrs: args.service_cidr.clone(),
+                node_port_range: Settings::NODE_PORTS,
+                state_dir: args.places.state_dir.clone(),
+            })));
+        }
+        (None, Some(file)) => Access::Kubeconfig(file.clone()),
+        (None, None) => Access::InCluster,
+    };
+    Ok(Source::Cluster(Cluster::new(&access, node).await?))
 }
 
 /// Lets people ask. Without a socket the agent does everything else.
@@ -96,7 +108,7 @@ async fn answer(state_dir: &Path, questions: Sender<Asked>) -> Infallible {
 
 /// Where events come from.
 struct Sources {
-    manifests: JoinHandle<Result<()>>,
+    objects: JoinHandle<Result<()>>,
     watch: JoinHandle<Result<()>>,
     changes: Receiver<Change>,
     links: Receiver<Vec<Link>>,
@@ -116,7 +128,7 @@ async fn follow(state: &mut State, sources: &mut Sources) -> Result<()> {
         let mut batch = Vec::new();
         let event = tokio::select! {
             count = sources.changes.recv_many(&mut batch, BATCH) => match count {
-                0 => return ended(&mut sources.manifests, "the manifests").await,
+                0 => return ended(&mut sources.objects, "the objects").await,
                 _ => Event::Changes(batch),
             },
             links = sources.links.recv() => match links {

@@ -47,7 +47,7 @@ pub(super) struct State {
 
 impl State {
     /// Loads or takes over the datapath.
-    pub(super) fn load(args: &RunArgs, node: String) -> Result<Self> {
+    pub(super) fn load(args: &RunArgs, node: String, source: String) -> Result<Self> {
         args.check()?;
         let mut datapath = Datapath::load(Options {
             pins: PinFolder::new(&args.places.bpffs),
@@ -60,7 +60,7 @@ impl State {
         Ok(Self {
             links: Links::new(args)?,
             view: NodeView::default(),
-            status: new_status(args, node),
+            status: new_status(node, source),
             args: args.clone(),
             datapath,
             planner,
@@ -359,14 +359,14 @@ fn adopted(datapath: &mut Datapath) -> Result<Planner> {
     Ok(Planner::adopt(datapath.tables()?, limits))
 }
 
-fn new_status(args: &RunArgs, node: String) -> Status {
+fn new_status(node: String, source: String) -> Status {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     Status {
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started_s: now,
         node,
-        source: format!("manifests {}", args.manifests.display()),
+        source,
         synced: false,
         problems: Vec::new(),
         links: Vec::new(),

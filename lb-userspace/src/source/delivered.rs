@@ -1,7 +1,7 @@
 //! Objects as a watch delivers them: JSON to changes of the model, one by one.
 //!
-//! No control plane is imitated: what is absent stays absent. Only Services and `EndpointSlices`
-//! are delivered to a proxy; anything else is refused by name.
+//! No control plane is imitated: what is absent stays absent. Only Services, `EndpointSlices` and
+//! its own Node are delivered to a proxy; anything else is refused by name.
 
 use crate::model::{Change, Problem};
 use crate::source::convert;
@@ -36,7 +36,8 @@ fn refused(value: &Value) -> Problem {
     let text = |name| quoted(value.get(name).and_then(Value::as_str).unwrap_or_default());
     let (kind, version) = (text("kind"), text("apiVersion"));
     problem(format!(
-        "is kind {kind} of {version}, expected a v1 Service or a discovery.k8s.io/v1 EndpointSlice"
+        "is kind {kind} of {version}, expected a v1 Service, a v1 Node or a discovery.k8s.io/v1 \
+         EndpointSlice"
     ))
 }
 
@@ -67,8 +68,11 @@ fn change(key: Key, object: &Object, report: &mut Report) -> Result<Change, Prob
         Object::EndpointSlice(slice) => {
             Ok(Change::Slice(key.name, convert::endpoint_slice(slice, report)))
         }
-        Object::Endpoints(_) | Object::Pod(_) | Object::Node(_) => Err(problem(format!(
-            "{key} is nothing that a proxy watches, expected a Service or an EndpointSlice"
+        Object::Node(node) => convert::node(node, report)
+            .map(Change::Node)
+            .ok_or_else(|| problem(format!("{key} has no name that can be used"))),
+        Object::Endpoints(_) | Object::Pod(_) => Err(problem(format!(
+            "{key} is nothing that a proxy watches, expected a Service, an EndpointSlice or a Node"
         ))),
     }
 }

@@ -42,6 +42,11 @@ impl Manifests {
         Self { settings }
     }
 
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.settings.dir
+    }
+
     /// Reports all of the folder, then `Change::Synced`, then every difference, until nobody
     /// listens any more. While the folder has never been readable, it is not synced.
     pub async fn run(self, tx: Sender<Change>) -> anyhow::Result<()> {

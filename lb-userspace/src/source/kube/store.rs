@@ -1,0 +1,140 @@
+//! What the watches see, as changes of the model.
+//!
+//! A watch that starts anew tells everything again; what it does not tell any more is gone. Only
+//! names are kept here: the objects are in the agent's model.
+
+use super::watch::{Kind, Seen};
+use crate::model::{Change, Node, ObjectName, Problem};
+use crate::source::{Delivered, delivered};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is known of one kind.
+#[derive(Debug, Default)]
+struct Known {
+    names: BTreeSet<ObjectName>,
+    /// Those of a list that is under way.
+    listed: Option<BTreeSet<ObjectName>>,
+    complete: bool,
+    /// Why the server could not be asked.
+    trouble: Option<String>,
+}
+
+/// What is known of all kinds.
+pub(super) struct Store {
+    server: String,
+    /// This node while the API server has no object for it.
+    bare: Node,
+    known: BTreeMap<Kind, Known>,
+    problems: BTreeMap<(Kind, ObjectName), Vec<Problem>>,
+    synced: bool,
+}
+
+impl Store {
+    /// Nothing is known of the objects at `server`.
+    pub(super) fn new(server: &str, bare: Node) -> Self {
+        let known = Kind::ALL.map(|kind| (kind, Known::default())).into();
+        Self { server: server.to_owned(), bare, known, problems: BTreeMap::new(), synced: false }
+    }
+
+    /// What follows from what a watch has seen.
+    pub(super) fn take(&mut self, kind: Kind, seen: Seen) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let known = self.known.entry(kind).or_default();
+        let trouble = match &seen {
+            Seen::Trouble(why) => Some(why.clone()),
+            // A list that only begins proves nothing.
+            Seen::Restart => known.trouble.clone(),
+            Seen::Object(..) | Seen::Gone(_) | Seen::Complete => None,
+        };
+        let mut is_news = trouble != known.trouble;
+        known.trouble = trouble;
+        match seen {
+            Seen::Trouble(_) => {}
+            Seen::Restart => known.listed = Some(BTreeSet::new()),
+            Seen::Object(name, value) => {
+                known.names.insert(name.clone());
+                known.listed.as_mut().map(|listed| listed.insert(name.clone()));
+                is_news |= self.object(kind, &name, &value, &mut changes);
+            }
+            Seen::Gone(name) => {
+                known.names.remove(&name);
+                is_news |= self.gone(kind, name, &mut changes);
+            }
+            Seen::Complete => {
+                known.complete = true;
+                let listed = known.listed.take().unwrap_or_default();
+                let gone: Vec<_> = known.names.difference(&listed).cloned().collect();
+                known.names = listed;
+                for name in gone {
+                    is_news |= self.gone(kind, name, &mut changes);
+                }
+            }
+        }
+        if is_news {
+            changes.push(Change::Problems(self.problems()));
+        }
+        if !self.synced && self.known.values().all(|known| known.complete) {
+            self.synced = true;
+            changes.push(Change::Synced);
+        }
+        changes
+    }
+
+    /// An object is told. True: its problems are others than before.
+    fn object(
+        &mut self,
+        kind: Kind,
+        name: &ObjectName,
+        value: &Value,
+        changes: &mut Vec<Change>,
+    ) -> bool {
+        let problems = match delivered(value) {
+            Ok(delivered) => {
+                let take = |Delivered { change, problems }| {
+                    changes.push(change);
+                    problems
+                };
+                delivered.into_iter().flat_map(take).collect()
+            }
+            // What was known of it stays.
+            Err(problem) => vec![problem],
+        };
+        let key = (kind, name.clone());
+        let before = self.problems.get(&key).map_or(&[][..], Vec::as_slice);
+        if before == problems {
+            return false;
+        }
+        for problem in &problems {
+            tracing::warn!("{problem}");
+        }
+        if problems.is_empty() {
+            self.problems.remove(&key);
+        } else {
+            self.problems.insert(key, problems);
+        }
+        true
+    }
+
+    /// An object is gone. True: with it, problems are.
+    fn gone(&mut self, kind: Kind, name: ObjectName, changes: &mut Vec<Change>) -> bool {
+        changes.push(match kind {
+            Kind::Service => Change::Service(name.clone(), None),
+            Kind::EndpointSlice => Change::Slice(name.clone(), None),
+            Kind::Node => Change::Node(self.bare.clone()),
+        });
+        self.problems.remove(&(kind, name)).is_some()
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let trouble = self.known.iter().filter_map(|(kind, known)| {
+            let why = known.trouble.as_ref()?;
+            let message = format!(
+                "{} cannot be watched: {why}; what is known of them stays, it is tried again",
+                kind.plural()
+            );
+            Some(Problem { subject: self.server.clone(), field: String::new(), message })
+        });
+        trouble.chain(self.problems.values().flatten().cloned()).collect()
+    }
+}
