@@ -5,6 +5,8 @@
 //! whoever opens connections without end keeps nobody else from being answered.
 
 use super::answer::Facts;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -78,6 +80,8 @@ fn bound(addr: SocketAddr) -> io::Result<StdListener> {
     let socket = socket(family, SockType::Stream, flags, None)?;
     // Connections that are closing must not keep the port.
     setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    // Whoever answers next begins before this one ends.
+    setsockopt(&socket, sockopt::ReusePort, &true)?;
     if addr.is_ipv6() {
         setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
     }
@@ -113,7 +117,9 @@ fn is_the_clients(error: &io::Error) -> bool {
 /// Answers one question, whatever it is. A client that breaks off, or speaks something else than
 /// HTTP, is its own business.
 async fn serve(stream: TcpStream, facts: Arc<Facts>) {
-    let answer = service_fn(|_| ready(Ok::<_, Infallible>(facts.answer())));
+    let answer = service_fn(|request: Request<Incoming>| {
+        ready(Ok::<_, Infallible>(facts.answer(request.uri().path())))
+    });
     let connection = http1::Builder::new()
         .keep_alive(false)
         .title_case_headers(true)

@@ -1,5 +1,5 @@
-//! Answers at health check node ports: whether a load balancer in front of the cluster may send
-//! to this node.
+//! Answers at health check node ports, and for the node as a whole: whether a load balancer in
+//! front of the cluster may send to this node.
 //!
 //! `compile::health` says what is told of which Service; here are the sockets. Whoever owns the
 //! server owns the runtime that drives it, and the sockets belong to the network namespace of the
@@ -9,19 +9,22 @@
 
 /// What is answered.
 mod answer;
+/// What is told, as a file.
+pub mod board;
+/// The process that outlives the agent.
+pub mod process;
 /// One socket that is listened at, and its clients.
 mod listener;
 
 use crate::compile::Family;
 use crate::compile::health::Check;
 use crate::model::{ObjectName, Problem};
-use answer::Facts;
+use answer::{Facts, Shared};
+use board::Board;
 use listener::{Clients, Listener};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::runtime::Handle;
 
 /// Sockets at the health check node ports of all Services.
@@ -29,16 +32,28 @@ use tokio::runtime::Handle;
 pub struct Server {
     runtime: Handle,
     addrs: BTreeSet<IpAddr>,
-    healthy: Arc<AtomicBool>,
+    /// Where the proxy itself is asked about.
+    proxy_addrs: Vec<SocketAddr>,
+    proxy: Shared,
     clients: Clients,
     listeners: BTreeMap<Place, Listener>,
     problems: Vec<Problem>,
 }
 
-/// Where a Service is asked about.
+/// Whether the node may be sent connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Proxy {
+    /// The proxy can do its work.
+    pub healthy: bool,
+    /// The node is not about to go.
+    pub node_eligible: bool,
+}
+
+/// Where something is asked about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
-    service: ObjectName,
+    /// A Service; `None`: the proxy itself.
+    service: Option<ObjectName>,
     addr: SocketAddr,
 }
 
@@ -47,10 +62,13 @@ impl Server {
     /// healthy, and every address of the node is listened at.
     pub fn new(runtime: Handle) -> Self {
         let whole = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+        let proxy = Shared::default();
+        proxy.set(Proxy { healthy: true, node_eligible: true });
         Self {
             runtime,
             addrs: whole.into(),
-            healthy: Arc::new(AtomicBool::new(true)),
+            proxy_addrs: Vec::new(),
+            proxy,
             clients: Clients::default(),
             listeners: BTreeMap::new(),
             problems: Vec::new(),
@@ -62,9 +80,22 @@ impl Server {
         self.addrs = addrs;
     }
 
-    /// Says whether the proxy itself can do its work; it holds at once.
-    pub fn set_healthy(&self, healthy: bool) {
-        self.healthy.store(healthy, Ordering::Relaxed);
+    /// Answers at these addresses for the proxy itself, from the next [`Server::apply`] on.
+    #[must_use]
+    pub fn with_proxy(self, addrs: Vec<SocketAddr>) -> Self {
+        Self { proxy_addrs: addrs, ..self }
+    }
+
+    /// Says whether the node may be sent connections; it holds at once.
+    pub fn set_proxy(&self, proxy: Proxy) {
+        if self.proxy() != proxy {
+            self.proxy.set(proxy);
+        }
+    }
+
+    /// Whether the node may be sent connections.
+    pub fn proxy(&self) -> Proxy {
+        self.proxy.get()
     }
 
     /// Opens and closes what has changed, and tells these numbers from now on. Ports that could
@@ -83,6 +114,19 @@ impl Server {
         }
     }
 
+    /// Tells what a board says.
+    pub fn show(&mut self, board: &Board) {
+        self.set_proxy(Proxy { healthy: board.healthy, node_eligible: board.node_eligible });
+        self.set_addrs(board.addrs.clone());
+        self.apply(&board.checks());
+    }
+
+    /// Listens nowhere any more.
+    pub fn close(&mut self) {
+        self.listeners.clear();
+        self.problems.clear();
+    }
+
     /// The ports that could not be opened when they were tried last.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
@@ -90,12 +134,13 @@ impl Server {
 
     /// Where is listened, and how many endpoints are told there.
     fn places(&self, checks: &BTreeMap<ObjectName, Check>) -> BTreeMap<Place, usize> {
-        let mut places = BTreeMap::new();
+        let proxy = self.proxy_addrs.iter().map(|addr| (Place { service: None, addr: *addr }, 0));
+        let mut places: BTreeMap<Place, usize> = proxy.collect();
         for (service, check) in checks {
             for ip in &self.addrs {
                 if let Some(count) = check.local_endpoints.get(&Family::of((*ip).into())) {
                     let addr = SocketAddr::new(*ip, check.port);
-                    places.insert(Place { service: service.clone(), addr }, *count);
+                    places.insert(Place { service: Some(service.clone()), addr }, *count);
                 }
             }
         }
@@ -103,7 +148,16 @@ impl Server {
     }
 
     fn open(&mut self, place: &Place, local_endpoints: usize) -> io::Result<()> {
-        let facts = Facts::new(place.service.clone(), local_endpoints, self.healthy.clone());
+        // The kernel would let both listen, and choose between them.
+        if self.listeners.keys().any(|open| open.addr == place.addr) {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        let facts = match &place.service {
+            Some(service) => {
+                Facts::about_service(service.clone(), local_endpoints, self.proxy.clone())
+            }
+            None => Facts::about_proxy(self.proxy.clone()),
+        };
         let listener = Listener::open(place.addr, facts, &self.runtime, &self.clients)?;
         self.listeners.insert(place.clone(), listener);
         Ok(())
@@ -111,9 +165,13 @@ impl Server {
 }
 
 fn not_open(place: &Place, error: &io::Error) -> Problem {
+    let (subject, field) = match &place.service {
+        Some(service) => (format!("Service {service}"), "spec.healthCheckNodePort"),
+        None => ("--healthz-bind-address".to_owned(), ""),
+    };
     Problem {
-        subject: format!("Service {}", place.service),
-        field: "spec.healthCheckNodePort".to_owned(),
+        subject,
+        field: field.to_owned(),
         message: format!("nobody answers at {} ({error}); it is tried again", place.addr),
     }
 }
