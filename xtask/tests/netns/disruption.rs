@@ -38,15 +38,7 @@ fn connections_are_opened_while_an_agent_starts() {
     let ways = [(shell, vips(HTTP)[0]), (client, node_ports(NODE_HTTP)[0])];
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
-        let ask = |(from, to): (Host, SocketAddr)| {
-            let mut asked = 0;
-            while !is_over.load(Ordering::Relaxed) {
-                let report = from.connect(&http(to, 100)).unwrap();
-                assert!(report.errors.is_empty(), "{to}, after {asked} connections: {report:?}");
-                asked += report.replies_len();
-            }
-        };
-        let asking = ways.map(|way| scope.spawn(|| ask(way)));
+        let asking = ways.each_ref().map(|(from, to)| scope.spawn(|| ask(from, *to, &is_over)));
         for _ in 0..3 {
             stage.kill();
             stage.start();
@@ -54,8 +46,21 @@ fn connections_are_opened_while_an_agent_starts() {
             stage.start();
         }
         is_over.store(true, Ordering::Relaxed);
-        asking.map(|asking| asking.join().unwrap())
+        for asked in asking.map(|asking| asking.join().unwrap()) {
+            assert!(asked > 0);
+        }
     });
+}
+
+/// Connects again and again, and none of it may fail; how often.
+fn ask(from: &Host, to: SocketAddr, is_over: &AtomicBool) -> u32 {
+    let mut asked = 0;
+    while !is_over.load(Ordering::Relaxed) {
+        let report = from.connect(&http(to, 100)).unwrap();
+        assert!(report.errors.is_empty(), "{to}, after {asked} connections: {report:?}");
+        asked += report.replies_len();
+    }
+    asked
 }
 
 #[test]
