@@ -29,6 +29,8 @@ pub mod bench;
 pub mod fuzz;
 /// `cargo xtask deploy`.
 pub mod deploy;
+/// `cargo xtask e2e`.
+pub mod e2e;
 /// `cargo xtask tidy`.
 pub mod tidy;
 /// `cargo xtask test`.

@@ -87,8 +87,20 @@ impl Held {
     }
 }
 
+/// Waits until nobody can tell us anything any more.
+async fn input_closed() {
+    let (told, closed) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        // Read to its end; what is in it does not matter, nor does an error.
+        drop(std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+        // Whoever waited may be gone.
+        let _ = told.send(());
+    });
+    let _ = closed.await;
+}
+
 /// A client's report: the last line that it printed.
-fn report<T: DeserializeOwned>(stdout: &str) -> Result<T> {
+pub(crate) fn report<T: DeserializeOwned>(stdout: &str) -> Result<T> {
     let line = stdout.lines().last().unwrap_or_default();
     serde_json::from_str(line).with_context(|| format!("reading the report {line:?}"))
 }
