@@ -79,9 +79,7 @@ impl Cluster {
     /// `prefix`.
     pub(super) fn replace_agents(&mut self, programs: &Path, prefix: &str) -> Result<()> {
         self.command = agent_command(programs, prefix);
-        let mut restart = self.script("proxy.sh");
-        output(restart.arg("restart"))?;
-        self.await_agents()
+        self.start_agents("restart")
     }
 
     /// Kills all agents (SIGKILL) and starts them again.
@@ -90,8 +88,14 @@ impl Cluster {
             // Its pid stands in a file that proxy.sh knows it by.
             output(self.in_node(node).args(["sh", "-c", "kill -KILL $(cat /run/proxy.pid)"]))?;
         }
-        output(self.script("proxy.sh").arg("start"))?;
-        self.await_agents()
+        self.start_agents("start")
+    }
+
+    fn start_agents(&self, verb: &str) -> Result<()> {
+        // It gives them a second; whether they run is found out below.
+        let said = self.script("proxy.sh").arg(verb).output().context("starting proxy.sh")?;
+        let said = String::from_utf8_lossy(&said.stderr).into_owned();
+        self.await_agents().with_context(|| format!("proxy.sh {verb} said: {said}"))
     }
 
     /// Waits until the agents of all nodes serve what there is.

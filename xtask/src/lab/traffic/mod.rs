@@ -24,6 +24,7 @@ use crate::workspace;
 use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -107,6 +108,6 @@ pub(crate) fn report<T: DeserializeOwned>(stdout: &str) -> Result<T> {
 
 /// Prints a client's report.
 fn print<T: Serialize>(report: &T) -> Result<()> {
-    println!("{}", serde_json::to_string(report).context("writing the report")?);
-    Ok(())
+    let report = serde_json::to_string(report).context("writing the report")?;
+    writeln!(std::io::stdout(), "{report}").context("printing the report")
 }
