@@ -14,6 +14,7 @@ use crate::model::status::Status;
 use crate::model::{Change, EndpointSlice, ObjectName, Problem, Snapshot};
 use crate::reconcile::planner::NodeTables;
 use crate::reconcile::{Edit, Planner, ids};
+use crate::status::{Complaint, Events};
 use crate::{health, sockets};
 use anyhow::{Context as _, Result};
 use lb_common::wire::IpProto;
@@ -45,13 +46,20 @@ pub(super) struct State {
     started: bool,
     source_problems: Vec<Problem>,
     settings_problem: Option<Problem>,
+    /// Where an API server hears of problems.
+    events: Option<Events>,
     failures: Vec<String>,
     status: Status,
 }
 
 impl State {
     /// Loads or takes over the datapath.
-    pub(super) fn load(args: &RunArgs, node: String, source: String) -> Result<Self> {
+    pub(super) fn load(
+        args: &RunArgs,
+        node: String,
+        source: String,
+        events: Option<Events>,
+    ) -> Result<Self> {
         args.check()?;
         let mut datapath = Datapath::load(Options {
             pins: PinFolder::new(&args.places.bpffs),
@@ -79,6 +87,7 @@ impl State {
             started: false,
             source_problems: Vec::new(),
             settings_problem: None,
+            events,
             failures: Vec::new(),
         })
     }
@@ -362,6 +371,21 @@ impl State {
         }
     }
 
+    /// The problems that are about Services.
+    fn complaints(&self) -> BTreeSet<Complaint> {
+        let complaint = |problem: &Problem| {
+            let (namespace, name) = problem.subject.strip_prefix("Service ")?.split_once('/')?;
+            let service = self.snapshot.services.get(&ObjectName::new(namespace, name))?;
+            let field = if problem.field.is_empty() { "" } else { ": " };
+            Some(Complaint {
+                service: service.name.clone(),
+                uid: service.uid.clone(),
+                message: format!("{}{field}{}", problem.field, problem.message),
+            })
+        };
+        self.status.problems.iter().filter_map(complaint).collect()
+    }
+
     fn write_status(&mut self) {
         let failure = |message: &String| Problem {
             subject: "kernel".to_owned(),
@@ -377,6 +401,9 @@ impl State {
         let written = self.settings_problem.iter().chain(&self.source_problems).cloned();
         self.status.problems = written.chain(planned).chain(failures).collect();
         self.status.synced = self.started;
+        if let Some(events) = &self.events {
+            events.tell(self.complaints());
+        }
         if let Err(error) = self.status.write(&self.args.places.state_dir) {
             tracing::warn!(
                 "writing the status to {}: {error}",
