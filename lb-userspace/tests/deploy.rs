@@ -162,18 +162,27 @@ fn all_of_it_has_the_version_of_the_workspace() {
 }
 
 #[test]
-fn the_agent_may_only_read_what_it_follows() {
+fn the_agent_may_read_what_it_follows_and_tell_of_it() {
     let rules = object::<ClusterRole>("ClusterRole").rules.unwrap();
-    let mut granted = BTreeSet::new();
-    for rule in &rules {
-        assert_eq!(rule.verbs, ["list", "watch"]);
-        let resources = rule.resources.as_deref().unwrap();
-        granted.extend(resources.iter().map(String::as_str));
-        assert_eq!(rule.api_groups.as_ref().map(Vec::len), Some(1));
-    }
-    assert_eq!(granted, BTreeSet::from(["services", "endpointslices", "nodes"]));
-    let text = serde_json::to_string(&rules).unwrap();
-    assert!(!text.contains('*'), "{text}");
+    let granted: BTreeSet<String> = rules
+        .iter()
+        .flat_map(|rule| {
+            assert_eq!((&rule.resource_names, &rule.non_resource_urls), (&None, &None));
+            let groups = rule.api_groups.as_deref().unwrap().join(",");
+            let resources = rule.resources.as_deref().unwrap().join(",");
+            rule.verbs.iter().map(move |verb| format!("{verb} {groups}/{resources}"))
+        })
+        .collect();
+    let expected = [
+        "list /services",
+        "watch /services",
+        "list discovery.k8s.io/endpointslices",
+        "watch discovery.k8s.io/endpointslices",
+        "list /nodes",
+        "watch /nodes",
+        "create events.k8s.io/events",
+    ];
+    assert_eq!(granted, BTreeSet::from(expected.map(str::to_owned)));
 }
 
 #[test]
