@@ -24,8 +24,17 @@ pub(super) fn check(cluster: &mut Cluster) -> Result<()> {
     let builds = [workspace::programs_of(true)?, cluster.programs().to_owned()];
     let stage = step("deploy a Service", |_| Stage::set(cluster))?;
     println!(
-        "{:<10} {:>8} {:<9} {:>6} {:>6} {:>8} {:>8} {:>8} {:>8}",
-        "AGENTS", "TIMES", "CLIENT", "HELD", "BROKEN", "ANSWERS", "OPENED", "FAILED", "MAX-MS"
+        "{:<10} {:>6} {:<8} {:>6} {:>7} {:>8} {:>7} {:>7} {:>7} {:>7}",
+        "AGENTS",
+        "TIMES",
+        "CLIENT",
+        "HELD",
+        "BROKEN",
+        "ANSWERS",
+        "OPENED",
+        "FAILED",
+        "RESENT",
+        "MAX-MS"
     );
     let mut whole = true;
     whole &= under_traffic(cluster, &stage, "killed", |cluster, _| cluster.kill_agents())?;
@@ -46,8 +55,9 @@ fn under_traffic(
     let places = [Place::Pod, Place::Outside];
     let mut clients = Vec::new();
     for place in places {
+        let resent = stage.resent(cluster, place)?;
         let held = stage.hold(cluster, place, HELD)?;
-        clients.push((place, held, stage.connect(cluster, place, RATE)?));
+        clients.push((place, resent, held, stage.connect(cluster, place, RATE)?));
     }
     // All of them are open before the first agent goes.
     thread::sleep(Duration::from_secs(3));
@@ -60,12 +70,13 @@ fn under_traffic(
         Ok(())
     })?;
     let mut whole = true;
-    for (place, held, opened) in clients {
+    for (place, resent, held, opened) in clients {
         let (held, opened) = (held.finish()?, opened.finish()?);
+        let resent = stage.resent(cluster, place)? - resent;
         let held_len: u32 = held.opened.values().sum();
         let broken: u32 = held.lost.values().chain(held.refused.values()).sum();
         println!(
-            "{what:<10} {TIMES:>8} {:<9} {held_len:>6} {broken:>6} {:>8} {:>8} {:>8} {:>8}",
+            "{what:<10} {TIMES:>6} {:<8} {held_len:>6} {broken:>7} {:>8} {:>7} {:>7} {resent:>7} {:>7}",
             format!("{place:?}").to_lowercase(),
             held.answers,
             opened.replies_len(),
