@@ -1,12 +1,9 @@
 //! One socket that is listened at, and its clients.
-//!
-//! A connection is one question: it is answered, closed, and over after [`PATIENCE`] at the
-//! latest; what comes behind its head is not read. The newest clients are served: beyond [`MOST_CLIENTS`] the oldest one is dropped, so
-//! whoever opens connections without end keeps nobody else from being answered.
 
-use super::answer::Facts;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use nix::sys::socket::{
     AddressFamily, Backlog, Shutdown, SockFlag, SockType, SockaddrStorage, bind, listen,
@@ -14,7 +11,7 @@ use nix::sys::socket::{
 };
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::future::ready;
+use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::os::fd::AsRawFd as _;
@@ -27,8 +24,6 @@ use tokio::time::{sleep, timeout};
 
 /// How long a client may take for its question and our answer together.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How many clients all sockets together serve at a time.
-const MOST_CLIENTS: usize = 256;
 /// How many bytes of a question are kept.
 const MOST_BYTES: usize = 16 * 1024;
 /// How long nobody is let in after the kernel refused to (no descriptor left, most likely).
@@ -36,30 +31,31 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// A socket that is listened at; it and its clients' connections are closed when dropped.
 #[derive(Debug)]
-pub(super) struct Listener {
+pub struct Listener {
     socket: Arc<TcpListener>,
-    facts: Arc<Facts>,
     task: JoinHandle<()>,
 }
 
 impl Listener {
-    /// Listens at `addr` and answers with `facts`.
-    pub(super) fn open(
+    /// Listens at `addr`, in the network namespace of the calling thread, and gives each question
+    /// the answer that `answer` makes of it.
+    ///
+    /// # Errors
+    /// The address is not this host's, or somebody else listens there.
+    pub fn open<F, A>(
         addr: SocketAddr,
-        facts: Facts,
         runtime: &Handle,
         clients: &Clients,
-    ) -> io::Result<Self> {
+        answer: F,
+    ) -> io::Result<Self>
+    where
+        F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
+        A: Future<Output = Response<String>> + Send + 'static,
+    {
         let _entered = runtime.enter();
         let socket = Arc::new(TcpListener::from_std(bound(addr)?)?);
-        let facts = Arc::new(facts);
-        let task = runtime.spawn(accept(socket.clone(), facts.clone(), clients.clone()));
-        Ok(Self { socket, facts, task })
-    }
-
-    /// What is answered.
-    pub(super) fn facts(&self) -> &Facts {
-        &self.facts
+        let task = runtime.spawn(accept(socket.clone(), clients.clone(), answer));
+        Ok(Self { socket, task })
     }
 }
 
@@ -87,15 +83,19 @@ fn bound(addr: SocketAddr) -> io::Result<StdListener> {
 }
 
 /// Lets clients in until it is aborted; they go with it.
-async fn accept(socket: Arc<TcpListener>, facts: Arc<Facts>, clients: Clients) {
+async fn accept<F, A>(socket: Arc<TcpListener>, clients: Clients, answer: F)
+where
+    F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
+    A: Future<Output = Response<String>> + Send + 'static,
+{
     let mut own = JoinSet::new();
     loop {
         tokio::select! {
             accepted = socket.accept() => match accepted {
-                Ok((stream, _)) => clients.admit(own.spawn(serve(stream, facts.clone()))),
+                Ok((stream, _)) => clients.admit(own.spawn(serve(stream, answer.clone()))),
                 Err(error) if is_the_clients(&error) => {}
                 Err(error) => {
-                    tracing::debug!("letting in a client of a health check: {error}");
+                    tracing::debug!("letting in a client: {error}");
                     sleep(PAUSE).await;
                 }
             },
@@ -110,32 +110,47 @@ fn is_the_clients(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// Answers one question, whatever it is. A client that breaks off, or speaks something else than
-/// HTTP, is its own business.
-async fn serve(stream: TcpStream, facts: Arc<Facts>) {
-    let answer = service_fn(|_| ready(Ok::<_, Infallible>(facts.answer())));
+/// Answers one question. A client that breaks off, or speaks something else than HTTP, is its own
+/// business.
+async fn serve<F, A>(stream: TcpStream, answer: F)
+where
+    F: Fn(Request<Incoming>) -> A,
+    A: Future<Output = Response<String>>,
+{
+    let answered = service_fn(move |question| {
+        let answer = answer(question);
+        async { Ok::<_, Infallible>(answer.await) }
+    });
     let connection = http1::Builder::new()
         .keep_alive(false)
         .title_case_headers(true)
         .max_buf_size(MOST_BYTES)
         // One limit for all of it: below.
         .header_read_timeout(None)
-        .serve_connection(TokioIo::new(stream), answer);
+        .serve_connection(TokioIo::new(stream), answered);
     let _ = timeout(PATIENCE, connection).await;
 }
 
-/// The clients of all sockets, oldest first.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Clients(Arc<Mutex<VecDeque<AbortHandle>>>);
+/// The clients of all sockets that share it, oldest first.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    most: usize,
+    present: Arc<Mutex<VecDeque<AbortHandle>>>,
+}
 
 impl Clients {
+    /// Room for `most` clients at a time.
+    pub fn at_most(most: usize) -> Self {
+        Self { most, present: Arc::default() }
+    }
+
     /// Lets one in, in place of the oldest if there are too many.
     fn admit(&self, client: AbortHandle) {
-        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if clients.len() >= MOST_CLIENTS {
+        let mut clients = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        if clients.len() >= self.most {
             clients.retain(|client| !client.is_finished());
         }
-        if clients.len() >= MOST_CLIENTS
+        if clients.len() >= self.most
             && let Some(oldest) = clients.pop_front()
         {
             oldest.abort();
