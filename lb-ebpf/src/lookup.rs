@@ -103,7 +103,12 @@ pub(crate) fn at(
 }
 
 /// The backends that this client may reach.
+///
+/// At external addresses (node ports and their kin) pods of other nodes count as outsiders: what
+/// comes from there has left its node, where the short-circuit for pods would have been.
 #[inline(always)]
-pub(crate) fn choice(frontend: &'static FrontendValue, inside: bool) -> &'static Choice {
+pub(crate) fn choice(frontend: &'static FrontendValue, client: &Client) -> &'static Choice {
+    let internal = frontend.kind == FrontendValue::CLUSTER_IP;
+    let inside = if internal { client.inside } else { client.on_this_node };
     if inside { &frontend.inside } else { &frontend.outside }
 }

@@ -6,6 +6,7 @@ use crate::link::role::XdpMode;
 use clap::{ArgAction, Args, ValueEnum};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use ipnet::IpNet;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -18,6 +19,48 @@ pub struct Places {
     /// Folder for what has to outlive the agent: addresses and node ports that it gave, its status
     #[arg(long, env = "LB_STATE_DIR", default_value = "/var/lib/lb", value_name = "DIR")]
     pub state_dir: PathBuf,
+}
+
+/// Where load balancers ask about the node as a whole.
+#[derive(Args, Clone, Debug)]
+pub struct Healthz {
+    /// Where `/healthz` and `/livez` say whether load balancers may send to this node; nowhere if
+    /// empty
+    #[arg(
+        long,
+        value_name = "ADDR:PORT,..",
+        value_delimiter = ',',
+        value_parser = bind_address,
+        default_value = "0.0.0.0:10256,[::]:10256"
+    )]
+    pub healthz_bind_address: Vec<Option<SocketAddr>>,
+}
+
+impl Healthz {
+    /// The addresses.
+    pub fn addrs(&self) -> Vec<SocketAddr> {
+        self.healthz_bind_address.iter().flatten().copied().collect()
+    }
+}
+
+/// An address with a port; `None` if nothing is written.
+fn bind_address(text: &str) -> Result<Option<SocketAddr>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let addr = text.parse().map(Some);
+    addr.map_err(|_| "expected an address with a port, such as 0.0.0.0:10256".to_owned())
+}
+
+/// Arguments of `lb-agent health`.
+#[derive(Args, Clone, Debug)]
+pub struct HealthArgs {
+    #[command(flatten)]
+    /// Where it is asked
+    pub healthz: Healthz,
+    #[command(flatten)]
+    /// Where things are kept
+    pub places: Places,
 }
 
 /// Arguments of `lb-agent run`.
@@ -70,6 +113,9 @@ pub struct RunArgs {
     /// How TC programs are attached
     #[arg(long, value_enum, default_value_t)]
     pub tc: Tc,
+    #[command(flatten)]
+    /// Where load balancers ask
+    pub healthz: Healthz,
     #[command(flatten)]
     /// Where things are kept
     pub places: Places,

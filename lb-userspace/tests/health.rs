@@ -6,7 +6,7 @@
 
 use lb_userspace::compile::Family;
 use lb_userspace::compile::health::Check;
-use lb_userspace::health::Server;
+use lb_userspace::health::{Proxy, Server};
 use lb_userspace::model::ObjectName;
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, unshare};
@@ -23,6 +23,7 @@ use tokio::time::timeout;
 
 const ASK: &str = "GET /healthz HTTP/1.1\r\nHost: node\r\n\r\n";
 const PORT: u16 = 31000;
+const HEALTHY: Proxy = Proxy { healthy: true, node_eligible: true };
 /// Longer than anything here takes on a busy machine.
 const LONG: Duration = Duration::from_secs(5);
 
@@ -158,12 +159,12 @@ fn without_an_endpoint_or_a_healthy_proxy_the_node_is_unavailable() {
     node.tells(PORT, "web", 0);
     node.apply(&[("web", PORT, 3)]);
     assert_eq!(node.ask(PORT).status, "HTTP/1.1 200 OK");
-    node.server.set_healthy(false);
+    node.server.set_proxy(Proxy { healthy: false, node_eligible: true });
     let answer = node.ask(PORT);
     assert_eq!(answer.status, UNAVAILABLE);
     assert_eq!(answer.headers["X-Load-Balancing-Endpoint-Weight"], "3");
     assert_eq!(answer.json()["serviceProxyHealthy"], false);
-    node.server.set_healthy(true);
+    node.server.set_proxy(HEALTHY);
     node.tells(PORT, "web", 3);
 }
 
@@ -385,4 +386,53 @@ fn many_idle_clients_keep_nobody_from_being_answered() {
     let left = open.iter().filter(|open| **open).count();
     assert!((250..=256).contains(&left), "{left}");
     assert!(!open[0] && open[399]);
+}
+
+#[test]
+fn a_load_balancer_asks_about_the_node_as_a_whole() {
+    let mut node = Node::new();
+    let at: SocketAddr = "127.0.0.1:10256".parse().unwrap();
+    node.server = Server::new(node.runtime.handle().clone()).with_proxy(vec![at]);
+    node.apply(&[("web", PORT, 1)]);
+    let ask = |path: &str| {
+        let asked = ASK.replace("/healthz", path);
+        let text = node.send(at, asked.as_bytes()).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().to_owned(), body.to_owned())
+    };
+    let cases = [
+        (HEALTHY, "200", "200"),
+        (Proxy { node_eligible: false, ..HEALTHY }, "503", "200"),
+        (Proxy { healthy: false, ..HEALTHY }, "503", "503"),
+    ];
+    for (proxy, healthz, livez) in cases {
+        node.server.set_proxy(proxy);
+        let (status, body) = ask("/healthz");
+        assert_eq!(status, healthz, "{proxy:?}");
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(body["nodeEligible"], json!(proxy.node_eligible));
+        assert_eq!(body["healthy"], json!(proxy.healthy));
+        assert_eq!(body["status"]["IPv4"]["healthy"], json!(proxy.healthy));
+        assert!(body["lastUpdated"].as_str().unwrap().ends_with('Z'), "{body}");
+        let (status, body) = ask("/livez");
+        assert_eq!(status, livez, "{proxy:?}");
+        assert!(!body.contains("nodeEligible"), "{body}");
+    }
+    assert_eq!(ask("/metrics").0, "404");
+}
+
+#[test]
+fn whoever_answers_next_can_begin_before_this_one_ends() {
+    let mut node = Node::new();
+    node.apply(&[("web", PORT, 1)]);
+    let mut next = Server::new(node.runtime.handle().clone());
+    let check = Check { port: PORT, local_endpoints: Family::ALL.map(|family| (family, 2)).into() };
+    next.apply(&[(ObjectName::new("ns", "web"), check)].into());
+    assert_eq!(next.problems(), []);
+    node.server.close();
+    let at: SocketAddr = format!("127.0.0.1:{PORT}").parse().unwrap();
+    for _ in 0..20 {
+        let text = node.send(at, ASK.as_bytes()).unwrap();
+        assert!(text.contains("\"localEndpoints\": 2"), "{text}");
+    }
 }

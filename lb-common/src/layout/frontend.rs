@@ -49,7 +49,8 @@ pub struct FrontendValue {
     pub affinity: u32,
     /// How long a silent client is remembered, in seconds.
     pub affinity_timeout_s: u32,
-    /// For pods of the cluster and for the node itself.
+    /// For pods of the cluster (pods of this node, where the address is not a `ClusterIP`) and for
+    /// the node itself.
     pub inside: Choice,
     /// For everybody else.
     pub outside: Choice,

@@ -5,6 +5,7 @@
 //! put the frontend's name back, so the process never sees the backend. IPv4 over an IPv6 socket
 //! comes as a mapped address, which is our form of IPv4 anyway.
 
+use crate::lookup::Client;
 use crate::socket::Call;
 use crate::{kernel, lookup, maps, select};
 use aya_ebpf::macros::cgroup_sock_addr;
@@ -108,7 +109,7 @@ fn backend_for(call: &Call, sticky: bool) -> Option<Result<(), Reason>> {
             return Some(Ok(()));
         }
     }
-    let choice = lookup::choice(frontend, true);
+    let choice = lookup::choice(frontend, &Client::OWN);
     maps::step(Step::Choice, Step::word(choice.len, choice.flags));
     if let Some(reason) = select::nobody(choice) {
         return Some(Err(reason));

@@ -56,7 +56,7 @@ fn find_ends(seen: &Seen, link: u32, draft: &mut Draft) -> Result<(), Stop> {
         Edge::EGRESS => Client::OWN,
         _ => lookup::client(link, &seen.key.src),
     };
-    let choice = lookup::choice(frontend, client.inside);
+    let choice = lookup::choice(frontend, &client);
     maps::step(Step::Client, u64::from(client.inside) | u64::from(client.on_this_node) << 1);
     maps::step(Step::Choice, Step::word(choice.len, choice.flags));
     let hash = hash::flow(&seen.key, maps::hash_seed());

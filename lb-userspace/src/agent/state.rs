@@ -8,6 +8,7 @@ use crate::bpf::pin::PinFolder;
 use crate::compile::health::{Check, check, listen_addrs};
 use crate::compile::{self, Family, NodeView};
 use crate::config::{RunArgs, SocketLb};
+use crate::health::board::Board;
 use crate::link::Link;
 use crate::model::status::Status;
 use crate::model::{Change, EndpointSlice, ObjectName, Problem, Snapshot};
@@ -36,6 +37,8 @@ pub(super) struct State {
     /// What load balancers are told.
     checks: BTreeMap<ObjectName, Check>,
     health: health::Server,
+    /// What was told last.
+    board: Option<Board>,
     sockets: sockets::Closer,
     dirty: BTreeSet<ObjectName>,
     synced: bool,
@@ -67,7 +70,8 @@ impl State {
             snapshot,
             slice_owners: BTreeMap::new(),
             checks: BTreeMap::new(),
-            health: health::Server::new(Handle::current()),
+            health: health::Server::new(Handle::current()).with_proxy(args.healthz.addrs()),
+            board: None,
             sockets: sockets::Closer::default(),
             dirty: BTreeSet::new(),
             synced: false,
@@ -281,12 +285,28 @@ impl State {
         self.status.links = self.links.status();
     }
 
-    /// Tells load balancers what holds now: the tables have been written.
+    /// Tells load balancers what holds now: the tables have been written. A process of its own
+    /// answers them if there is one; else the agent does.
     fn settle_health(&mut self) {
+        let dir = &self.args.places.state_dir;
         let addrs = self.links.addrs().into_iter();
-        self.health.set_addrs(listen_addrs(addrs, &self.links.node_port_ranges()));
-        self.health.set_healthy(!self.has_failed());
-        self.health.apply(&self.checks);
+        let board = Board {
+            healthy: !self.has_failed(),
+            node_eligible: self.snapshot.node.eligible,
+            addrs: listen_addrs(addrs, &self.links.node_port_ranges()),
+            services: Board::of(&self.checks),
+        };
+        if self.board.as_ref() != Some(&board) {
+            match board.write(dir) {
+                Ok(()) => self.board = Some(board.clone()),
+                Err(error) => tracing::warn!("writing {}: {error}", Board::path(dir).display()),
+            }
+        }
+        if health::process::is_served(dir) {
+            self.health.close();
+        } else {
+            self.health.show(&board);
+        }
     }
 
     fn attach_sockets(&mut self) {

@@ -3,7 +3,8 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use lb_userspace::agent::{self, check, cleanup};
-use lb_userspace::config::{Places, RunArgs};
+use lb_userspace::config::{HealthArgs, Places, RunArgs};
+use lb_userspace::health;
 use std::io::{IsTerminal as _, stderr, stdout};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -16,6 +17,7 @@ use tracing_subscriber::EnvFilter;
     after_help = "Examples:
   lb-agent check
   lb-agent run --manifests /etc/lb --cluster-cidr 10.244.0.0/16
+  lb-agent run --kubeconfig /etc/lb/kubeconfig --node node-a --cluster-cidr 10.244.0.0/16
   lb-agent cleanup"
 )]
 struct Cli {
@@ -31,8 +33,18 @@ enum Verb {
     #[command(after_help = "Examples:
   lb-agent run --manifests /etc/lb --cluster-cidr 10.244.0.0/16,fd00:10:244::/64 \\
       --service-cidr 10.96.0.0/16,fd00:10:96::/112
+  lb-agent run --kubeconfig /etc/lb/kubeconfig --node node-a --cluster-cidr 10.244.0.0/16
   lb-agent run --manifests ./examples/kubia --devices 'eth*' --nodeport-addresses 192.0.2.0/24")]
     Run(RunArgs),
+    /// Answer load balancers for the agent, and go on while it restarts
+    ///
+    /// Health check node ports and /healthz are answered by the agent itself, unless this runs
+    /// beside it: packets find their way without an agent, and a load balancer that finds nobody
+    /// listening would turn away from a node that works. Needs no privileges beyond the folder.
+    #[command(after_help = "Examples:
+  lb-agent health
+  lb-agent health --healthz-bind-address 192.0.2.1:10256 --state-dir /run/lb")]
+    Health(HealthArgs),
     /// Say what the kernel has and what that enables
     Check {
         /// Print JSON
@@ -66,6 +78,12 @@ fn verb(verb: Verb) -> Result<ExitCode> {
                 .enable_all()
                 .build()?
                 .block_on(agent::run(args))?;
+        }
+        Verb::Health(args) => {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?
+                .block_on(health::process::run(&args.places.state_dir, args.healthz.addrs()))?;
         }
         Verb::Check { json, places } => {
             if !check::run(&places.bpffs, json, &mut stdout().lock())? {

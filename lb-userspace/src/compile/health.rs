@@ -17,11 +17,12 @@ use crate::model::{
 };
 use ipnet::IpNet;
 use lb_common::wire::Addr;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What is told about a Service, and at which port.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
     /// `spec.healthCheckNodePort`.
     pub port: u16,

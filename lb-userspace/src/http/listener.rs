@@ -14,7 +14,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -52,8 +52,43 @@ impl Listener {
         F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
         A: Future<Output = Response<String>> + Send + 'static,
     {
+        Self::at(bare(addr)?, addr, (runtime, clients), answer)
+    }
+
+    /// The same beside others of this user that listen there in this way: whoever answers next
+    /// begins before the one before ends. Until then the kernel chooses between them.
+    ///
+    /// # Errors
+    /// The address is not this host's, or somebody listens there alone.
+    pub fn open_shared<F, A>(
+        addr: SocketAddr,
+        runtime: &Handle,
+        clients: &Clients,
+        answer: F,
+    ) -> io::Result<Self>
+    where
+        F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
+        A: Future<Output = Response<String>> + Send + 'static,
+    {
+        let socket = bare(addr)?;
+        setsockopt(&socket, sockopt::ReusePort, &true)?;
+        Self::at(socket, addr, (runtime, clients), answer)
+    }
+
+    fn at<F, A>(
+        socket: OwnedFd,
+        addr: SocketAddr,
+        (runtime, clients): (&Handle, &Clients),
+        answer: F,
+    ) -> io::Result<Self>
+    where
+        F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
+        A: Future<Output = Response<String>> + Send + 'static,
+    {
+        bind(socket.as_raw_fd(), &SockaddrStorage::from(addr))?;
+        listen(&socket, Backlog::MAXALLOWABLE)?;
         let _entered = runtime.enter();
-        let socket = Arc::new(TcpListener::from_std(bound(addr)?)?);
+        let socket = Arc::new(TcpListener::from_std(StdListener::from(socket))?);
         let task = runtime.spawn(accept(socket.clone(), clients.clone(), answer));
         Ok(Self { socket, task })
     }
@@ -68,7 +103,7 @@ impl Drop for Listener {
 }
 
 /// A socket of one family alone: the other one has a socket of its own at the same port.
-fn bound(addr: SocketAddr) -> io::Result<StdListener> {
+fn bare(addr: SocketAddr) -> io::Result<OwnedFd> {
     let family = if addr.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let socket = socket(family, SockType::Stream, flags, None)?;
@@ -77,9 +112,7 @@ fn bound(addr: SocketAddr) -> io::Result<StdListener> {
     if addr.is_ipv6() {
         setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
     }
-    bind(socket.as_raw_fd(), &SockaddrStorage::from(addr))?;
-    listen(&socket, Backlog::MAXALLOWABLE)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// Lets clients in until it is aborted; they go with it.

@@ -286,6 +286,9 @@ pub struct Node {
     pub labels: BTreeMap<String, String>,
     /// `spec.podCIDRs`.
     pub pod_cidrs: Vec<IpNet>,
+    /// Load balancers may send to it: it is there, is not being deleted, and the cluster's
+    /// autoscaler is not about to (taint `ToBeDeletedByClusterAutoscaler`; KEP 3836).
+    pub eligible: bool,
 }
 
 impl Node {

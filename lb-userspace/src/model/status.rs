@@ -80,7 +80,12 @@ impl Status {
 
     /// Whether an agent works in `dir` now.
     pub fn agent_alive(dir: &Path) -> bool {
-        let Ok(file) = File::open(Self::lock_path(dir)) else { return false };
-        Flock::lock(file, FlockArg::LockSharedNonblock).is_err()
+        is_locked(&Self::lock_path(dir))
     }
+}
+
+/// Whether a process holds the lock on this file.
+pub(crate) fn is_locked(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else { return false };
+    Flock::lock(file, FlockArg::LockSharedNonblock).is_err()
 }

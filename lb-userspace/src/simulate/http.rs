@@ -8,7 +8,7 @@ use super::scenario::{Request, Step};
 use super::world::World;
 use crate::compile::Family;
 use crate::compile::health::{self, listen_addrs};
-use crate::health::Server;
+use crate::health::{Proxy, Server};
 use anyhow::{Context as _, Result};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Bytes;
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Brings the server to what the objects want now.
 pub(super) fn settle(server: &mut Server, world: &World<'_>, step: &Step) {
     server.set_addrs(listen_addrs(world.node.ips.iter().copied(), &world.node.port_ranges()));
-    server.set_healthy(step.proxy_healthy.unwrap_or(true));
+    server.set_proxy(Proxy { healthy: step.proxy_healthy.unwrap_or(true), node_eligible: true });
     server.apply(&health::desired(&world.snapshot));
 }
 

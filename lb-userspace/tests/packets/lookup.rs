@@ -167,6 +167,28 @@ fn an_address_of_the_cluster_is_an_insiders_behind_an_uplink_too() {
     });
 }
 
+/// kube-proxy sends it on unmasqueraded, and the answer never comes back through this node.
+#[test]
+fn a_pod_of_another_node_is_an_outsider_at_external_addresses() {
+    let external =
+        [FrontendValue::NODE_PORT, FrontendValue::EXTERNAL_IP, FrontendValue::LOAD_BALANCER];
+    for kind in external {
+        each(|rig| {
+            let case = rig.case;
+            rig.backend(1, case.backend(1), HERE);
+            rig.backend(2, case.backend(2), HERE);
+            let (inside, outside) = (rig.range(0, &[1]), rig.range(1, &[2]));
+            rig.frontend(case.vip(), FrontendValue { outside, kind, ..leading_to(inside) });
+            rig.edit(Edit::Cidr(cidr(case.pod(1), 24, 112), true));
+            let asked = case.opening(case.pod(20_000), case.vip());
+            assert_eq!(rig.chosen(&asked), case.backend(1), "by the link of a pod");
+            rig.link(LINK, LinkValue::UPLINK, None);
+            let asked = case.opening(case.pod(40_001), case.vip());
+            assert_eq!(rig.chosen(&asked), case.backend(2), "by an uplink");
+        });
+    }
+}
+
 /// The range around an address, by the prefix length of its family.
 fn cidr(at: SocketAddr, v4_len: u32, v6_len: u32) -> CidrKey {
     let prefix_len = if at.is_ipv4() { 96 + v4_len } else { v6_len };

@@ -138,5 +138,6 @@ fn own_node(objects: &Objects, settings: &Settings, problems: &mut Vec<Problem>)
         problems.extend(report.into_problems());
         own = own.or(node.filter(|_| *name == settings.node));
     }
-    own.unwrap_or_else(|| Node { name: settings.node.clone(), ..Node::default() })
+    let bare = || Node { name: settings.node.clone(), eligible: true, ..Node::default() };
+    own.unwrap_or_else(bare)
 }
