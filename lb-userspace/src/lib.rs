@@ -23,6 +23,8 @@ pub mod sockets;
 pub mod http;
 /// Answers to load balancers that ask whether this node has endpoints.
 pub mod health;
+/// Numbers for Prometheus.
+pub mod metrics;
 /// What the operator asked.
 pub mod config;
 /// Scenarios through the real programs, in private maps.

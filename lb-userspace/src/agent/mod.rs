@@ -12,6 +12,10 @@ pub mod cleanup;
 mod links;
 /// Questions of people.
 pub(crate) mod socket;
+/// Metrics and kin.
+mod web;
+/// How long changes take.
+mod triggers;
 /// What the agent knows and does.
 mod state;
 
@@ -27,8 +31,9 @@ use socket::{Asked, Socket};
 use state::State;
 use std::convert::Infallible;
 use std::fs::File;
+use std::ops::ControlFlow;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::JoinHandle;
 
@@ -45,6 +50,8 @@ enum Event {
     Links(Vec<Link>),
     /// Somebody asks.
     Asked(Asked),
+    /// Somebody asks how the agent stands.
+    Condition(web::Asked),
     /// Something failed a while ago: try again.
     Retry,
     /// It is time to end.
@@ -59,7 +66,8 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let _lock = lock(&args.places.state_dir)?;
     let node = node_name(args.node.as_deref())?;
     let source = source(&args, node.clone()).await?;
-    let mut state = State::load(&args, node, source.name())?;
+    let (conditions_in, conditions) = mpsc::channel(1);
+    let mut state = State::load(&args, node, source.name(), conditions_in)?;
     let (changes_in, changes) = mpsc::channel(BATCH);
     let (links_in, links) = mpsc::channel(1);
     let (questions_in, questions) = mpsc::channel(1);
@@ -69,6 +77,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
         changes,
         links,
         questions,
+        conditions,
     };
     let result = tokio::select! {
         result = follow(&mut state, &mut sources) => result,
@@ -113,6 +122,7 @@ struct Sources {
     changes: Receiver<Change>,
     links: Receiver<Vec<Link>>,
     questions: Receiver<Asked>,
+    conditions: Receiver<web::Asked>,
 }
 
 async fn follow(state: &mut State, sources: &mut Sources) -> Result<()> {
@@ -121,6 +131,7 @@ async fn follow(state: &mut State, sources: &mut Sources) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     // A clock of its own: events in quick succession must not put a retry off for ever.
     let mut retry = tokio::time::interval(RETRY);
+    state.open_web();
     loop {
         if !state.is_unfinished() {
             retry.reset();
@@ -136,26 +147,42 @@ async fn follow(state: &mut State, sources: &mut Sources) -> Result<()> {
                 None => return ended(&mut sources.watch, "the node's links").await,
             },
             Some(asked) = sources.questions.recv() => Event::Asked(asked),
+            Some(asked) = sources.conditions.recv() => Event::Condition(asked),
             _ = retry.tick(), if state.is_unfinished() => Event::Retry,
             _ = terminate.recv() => Event::Stop("SIGTERM"),
             _ = interrupt.recv() => Event::Stop("SIGINT"),
         };
-        match event {
-            Event::Changes(changes) => state.change(changes),
-            Event::Links(links) => state.set_links(links),
-            Event::Asked((question, reply)) => {
-                // Whoever asked may be gone.
-                let _ = reply.send(state.answer(&question));
-                continue;
-            }
-            Event::Retry => state.retry()?,
-            Event::Stop(signal) => {
-                tracing::info!(signal, "ending; the datapath stays as it is");
-                return Ok(());
-            }
+        state.progress().set_turn(Some(Instant::now()));
+        let next = turn(state, event)?;
+        state.progress().set_turn(None);
+        if next.is_break() {
+            return Ok(());
         }
-        state.settle();
     }
+}
+
+/// Deals with one event.
+fn turn(state: &mut State, event: Event) -> Result<ControlFlow<()>> {
+    match event {
+        Event::Changes(changes) => state.change(changes),
+        Event::Links(links) => state.set_links(links),
+        Event::Asked((question, reply)) => {
+            // Whoever asked may be gone.
+            let _ = reply.send(state.answer(&question));
+            return Ok(ControlFlow::Continue(()));
+        }
+        Event::Condition(reply) => {
+            let _ = reply.send(state.condition());
+            return Ok(ControlFlow::Continue(()));
+        }
+        Event::Retry => state.retry()?,
+        Event::Stop(signal) => {
+            tracing::info!(signal, "ending; the datapath stays as it is");
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    state.settle();
+    Ok(ControlFlow::Continue(()))
 }
 
 /// Why a source ended: it never should.
