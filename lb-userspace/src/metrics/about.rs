@@ -79,12 +79,6 @@ pub(super) const NO_LOCAL_ENDPOINTS: About = About {
     help: "Service ports whose traffic policy is Local and that have usable endpoints, but none on \
            this node: what such a policy binds is dropped here.",
 };
-pub(super) const BUILD: About = About {
-    name: "lb_build_info",
-    kind: Gauge,
-    labels: &["version"],
-    help: "Always 1; the label is the agent's version.",
-};
 pub(super) const READY: About = About {
     name: "lb_ready",
     kind: Gauge,
@@ -110,6 +104,12 @@ pub(super) const PROBLEMS: About = About {
     kind: Gauge,
     labels: &[],
     help: "What cannot be done as the objects want it; `lbctl get status` lists it.",
+};
+pub(super) const BUILD: About = About {
+    name: "lb_build_info",
+    kind: Gauge,
+    labels: &["version"],
+    help: "Always 1; the label is the agent's version.",
 };
 pub(super) const MAP_ENTRIES: About = About {
     name: "lb_map_entries",
@@ -209,11 +209,11 @@ pub(super) const ALL: [&About; 28] = [
     &ENDPOINT_CHANGES,
     &ENDPOINT_CHANGES_PENDING,
     &NO_LOCAL_ENDPOINTS,
-    &BUILD,
     &READY,
     &SYNCED,
     &WATCHED,
     &PROBLEMS,
+    &BUILD,
     &MAP_ENTRIES,
     &MAP_CAPACITY,
     &DROPPED,

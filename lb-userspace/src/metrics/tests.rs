@@ -138,7 +138,7 @@ fn what_is_beyond_the_limit_is_summed() {
 #[test]
 fn nothing_is_summed_where_all_fit() {
     let page = page(ALL, Some(condition()));
-    assert!(!page.contains("other"), "{page}");
+    assert!(!page.contains(r#"service="other","#), "{page}");
     let none = self::page(Limits { services: 0, backends: 0 }, Some(condition()));
     assert_eq!(lines(&none, "lb_service_connections_total{").len(), 1);
     assert!(!none.contains("lb_backend"), "{none}");
@@ -178,11 +178,8 @@ fn every_metric_is_on_the_page_in_the_order_of_the_table() {
         .iter()
         .map(|line| line.split(' ').nth(2).unwrap_or_default())
         .collect();
-    let mut known: Vec<&str> = about::ALL.iter().map(|about| about.name).collect();
-    let mut sorted = shown.clone();
-    sorted.sort_unstable();
-    known.sort_unstable();
-    assert_eq!(sorted, known);
+    let known: Vec<&str> = about::ALL.iter().map(|about| about.name).collect();
+    assert_eq!(shown, known);
     for about in about::ALL {
         let help = format!("# HELP {} {}", about.name, about.help);
         assert!(page.lines().any(|line| line == help), "{help}");
@@ -218,12 +215,9 @@ fn histograms_have_kube_proxys_buckets() {
     let programming = bounds("kubeproxy_network_programming_duration_seconds");
     // 2 + 59 + 12 + 7, and +Inf.
     assert_eq!(programming.len(), 81, "{programming:?}");
-    assert_eq!(programming[..4], ["0.25", "0.5", "1.0", "2.0"]);
-    assert_eq!(programming[60..63], ["59.0", "60.0", "65.0"]);
-    assert_eq!(
-        programming[72..],
-        ["115.0", "120.0", "150.0", "180.0", "210.0", "240.0", "270.0", "300.0", "+Inf"]
-    );
+    assert_eq!(programming[..4], ["0.25", "0.5", "1", "2"]);
+    assert_eq!(programming[60..63], ["59", "60", "65"]);
+    assert_eq!(programming[72..], ["115", "120", "150", "180", "210", "240", "270", "300", "+Inf"]);
     let sync = bounds("kubeproxy_sync_proxy_rules_duration_seconds");
     assert_eq!((sync.len(), sync[0].as_str(), sync[14].as_str()), (16, "0.001", "16.384"));
 }

@@ -53,6 +53,7 @@ impl Collector for Scrape {
         if let Some(condition) = &self.condition {
             stand(condition, &mut page)?;
         }
+        page.metric(&about::BUILD, [([env!("CARGO_PKG_VERSION")], ConstGauge::new(1_u64))])?;
         self.maps(&mut page)?;
         self.packets(&mut page)?;
         self.traffic(&mut page)
@@ -73,8 +74,7 @@ impl Scrape {
         page.one(&about::SERVICE_CHANGES, numbers.services.seen.clone())?;
         page.gauge(&about::SERVICE_CHANGES_PENDING, numbers.services.pending())?;
         page.one(&about::ENDPOINT_CHANGES, numbers.endpoints.seen.clone())?;
-        page.gauge(&about::ENDPOINT_CHANGES_PENDING, numbers.endpoints.pending())?;
-        page.metric(&about::BUILD, [([env!("CARGO_PKG_VERSION")], ConstGauge::new(1_u64))])
+        page.gauge(&about::ENDPOINT_CHANGES_PENDING, numbers.endpoints.pending())
     }
 
     fn maps(&self, page: &mut Page<'_>) -> fmt::Result {
