@@ -10,7 +10,7 @@ use crate::{kernel, nat};
 use core::ffi::c_void;
 use lb_common::algo::tcp_state::Progress;
 use lb_common::algo::{checksum, source_port};
-use lb_common::flow::FlowKey;
+use lb_common::flow::{Edge, FlowKey};
 use lb_common::layout::conntrack::FlowValue;
 use lb_common::layout::step::Step;
 use lb_common::verdict::Reason;
@@ -97,6 +97,33 @@ fn restore(seen: &Seen, value: &FlowValue, key: &FlowKey, link: u32) {
         // A full table costs this flow its way back, as it did before.
         let _ = maps::claim_flow(key, &nat::reversed(seen, value, link));
     }
+}
+
+/// Forgets a flow in whose way a client is that speaks to a backend itself, from a port from which
+/// it had asked a frontend: what the backend answers now is not to be translated. A TCP connection
+/// that has not ended keeps its way.
+#[inline(never)]
+pub(crate) fn make_way(seen: &Seen) {
+    let udp = seen.key.proto == IpProto::UDP;
+    if !udp && !seen.is_syn() {
+        return;
+    }
+    let reply = seen.key.reply(Edge::EGRESS);
+    let Some(entry) = maps::flow(&reply) else { return };
+    if !udp && !entry.progress().is_closed() {
+        return;
+    }
+    let value = entry.value();
+    let forward = FlowKey {
+        src: value.dst,
+        dst: value.src,
+        sport: value.dport,
+        dport: value.sport,
+        edge: Edge::INGRESS,
+        ..seen.key
+    };
+    maps::forget_flow(&reply);
+    maps::forget_flow(&forward);
 }
 
 /// Stores both halves of a new flow, of whose draft the forward half is done.

@@ -194,6 +194,13 @@ pub(crate) fn put_flow(key: &FlowKey, value: &FlowValue) -> bool {
     CONNTRACK.insert(key, value, ANY).is_ok()
 }
 
+/// Forgets a flow half, if there is one.
+#[inline(always)]
+pub(crate) fn forget_flow(key: &FlowKey) {
+    // It may be gone already.
+    let _ = CONNTRACK.remove(key);
+}
+
 /// Stores a flow half if there is none under this key.
 #[inline(always)]
 pub(crate) fn claim_flow(key: &FlowKey, value: &FlowValue) -> bool {

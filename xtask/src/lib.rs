@@ -26,6 +26,8 @@ pub mod demo;
 pub mod bench;
 /// `cargo xtask fuzz`.
 pub mod fuzz;
+/// `cargo xtask e2e`.
+pub mod e2e;
 /// `cargo xtask tidy`.
 pub mod tidy;
 /// `cargo xtask test`.

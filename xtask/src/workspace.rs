@@ -28,6 +28,14 @@ pub fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // .cargo/config.toml hushes the cargos that build scripts run; ours speak to a person.
     cargo.current_dir(root()).env_remove("CARGO_TERM_QUIET");
+    // Nor is it told that it runs for our package: build scripts would run again each time.
+    let about_us = |(name, _): &(OsString, OsString)| {
+        let name = name.to_string_lossy();
+        name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+    };
+    for (name, _) in env::vars_os().filter(about_us) {
+        cargo.env_remove(name);
+    }
     cargo
 }
 

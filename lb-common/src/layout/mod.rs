@@ -72,15 +72,16 @@ pub mod name {
     pub const BACKEND_STATS: &str = "BACKEND_STATS";
     /// Packets by [`crate::verdict::Reason`].
     pub const REASONS: &str = "REASONS";
-    /// [`super::step`]; not among [`ALL`], because it is never pinned.
+    /// [`super::step`]; never pinned.
     pub const STEPS: &str = "STEPS";
-    /// TC programs that go on with a packet, by `Stage` in `lb-ebpf/src/stage.rs`.
+    /// TC programs that go on with a packet, by `Stage` in `lb-ebpf/src/stage.rs`. Each load has
+    /// its own: programs hand packets over to programs of the same load only.
     pub const STAGES: &str = "STAGES";
     /// The same of XDP: the kernel lets no array hold programs of both kinds.
     pub const XDP_STAGES: &str = "XDP_STAGES";
 
-    /// Every map that is pinned, in the order of the packet's path.
-    pub const ALL: [&str; 20] = [
+    /// Every map that one agent takes over from another, in the order of the packet's path.
+    pub const ALL: [&str; 18] = [
         CONNTRACK,
         FRAGMENTS,
         HELD,
@@ -99,9 +100,10 @@ pub mod name {
         SERVICE_STATS,
         BACKEND_STATS,
         REASONS,
-        STAGES,
-        XDP_STAGES,
     ];
+
+    /// Those that are pinned for the programs of one load.
+    pub const OF_A_LOAD: [&str; 2] = [STAGES, XDP_STAGES];
 
     /// Those that say what packets mean: the agent writes them, programs only read.
     pub const TABLES: [&str; 9] = [

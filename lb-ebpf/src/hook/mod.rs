@@ -11,6 +11,7 @@ mod tc_stage;
 /// System calls of processes of the node.
 mod cgroup;
 
+use crate::conntrack;
 use crate::forward::{self, Verdict};
 use crate::lookup::{self, Client};
 use crate::maps::{self, Entry};
@@ -22,6 +23,7 @@ use crate::select;
 use crate::stage::{Stage, Stop};
 use lb_common::algo::hash;
 use lb_common::flow::Edge;
+use lb_common::layout::address::AddressValue;
 use lb_common::layout::conntrack::FlowValue;
 use lb_common::layout::step::Step;
 use lb_common::verdict::Reason;
@@ -33,7 +35,10 @@ fn unknown(seen: &Seen) -> Stop {
     let meaning = maps::address(&seen.key.dst);
     maps::step(Step::Flow, 0);
     maps::step(Step::Address, u64::from(meaning.0));
-    if meaning.0 == 0 { Stop::NotOurs } else { Stop::Next(Stage::Open) }
+    if meaning.has(AddressValue::BACKEND) {
+        conntrack::make_way(seen);
+    }
+    if meaning.has(!AddressValue::BACKEND) { Stop::Next(Stage::Open) } else { Stop::NotOurs }
 }
 
 /// Opens the flow of a packet that came in.

@@ -4,8 +4,13 @@ use super::{lock, socket};
 use crate::bpf::attach::detach_clsact;
 use crate::bpf::pin::PinFolder;
 use crate::config::Places;
+use crate::health::{board, process};
 use anyhow::{Context as _, Result};
 use std::io::Write;
+
+/// What agents leave in their state folder.
+const FILES: [&str; 6] =
+    ["status.json", "allocations.json", "agent.lock", socket::NAME, process::LOCK, board::NAME];
 
 /// Removes what agents left in these places, and says what it did.
 ///
@@ -19,7 +24,7 @@ pub fn run(places: &Places, out: &mut impl Write) -> Result<()> {
         detach_clsact(&link.name().to_string_lossy())?;
     }
     drop(lock);
-    for file in ["status.json", "allocations.json", "agent.lock", socket::NAME] {
+    for file in FILES {
         let path = places.state_dir.join(file);
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

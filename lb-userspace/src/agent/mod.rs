@@ -10,6 +10,8 @@ pub mod check;
 pub mod cleanup;
 /// The node's links, and what is attached to them.
 mod links;
+/// The file of settings.
+mod settings;
 /// Questions of people.
 pub(crate) mod socket;
 /// Metrics and kin.
@@ -21,12 +23,13 @@ mod state;
 
 use crate::config::RunArgs;
 use crate::link::{Link, watch};
-use crate::model::Change;
 use crate::model::status::Status;
+use crate::model::{Change, Problem};
 use crate::source::{Access, Cluster, Manifests, Settings, Source};
 use anyhow::{Context as _, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use settings::{Look, SettingsFile};
 use socket::{Asked, Socket};
 use state::State;
 use std::convert::Infallible;
@@ -42,6 +45,10 @@ const BATCH: usize = 4096;
 /// How long until what failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
+/// How often the file of settings is looked at: people change it, and it may be mounted from
+/// anywhere.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Everything that can happen to a running agent.
 enum Event {
     /// The model changed.
@@ -54,15 +61,27 @@ enum Event {
     Condition(web::Asked),
     /// Something failed a while ago: try again.
     Retry,
+    /// The file of settings cannot be used as it is now.
+    Settings(Problem),
     /// It is time to end.
     Stop(&'static str),
 }
 
-/// Runs an agent until it is told to end.
+/// Why an agent ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It was told to.
+    Told,
+    /// Its settings have changed: it is to be started anew.
+    NewSettings,
+}
+
+/// Runs an agent until it is told to end, or its file of settings has changed; `judge` says whether
+/// that file can be used.
 ///
 /// # Errors
 /// Another agent runs here, the kernel lacks something, a source failed for good.
-pub async fn run(args: RunArgs) -> Result<()> {
+pub async fn run(args: RunArgs, judge: impl Fn() -> Result<()> + Send + 'static) -> Result<Ending> {
     let _lock = lock(&args.places.state_dir)?;
     let node = node_name(args.node.as_deref())?;
     let source = source(&args, node.clone()).await?;
@@ -71,7 +90,9 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let (changes_in, changes) = mpsc::channel(BATCH);
     let (links_in, links) = mpsc::channel(1);
     let (questions_in, questions) = mpsc::channel(1);
+    let settings = args.config.clone().map(|path| SettingsFile::new(path, Box::new(judge)));
     let mut sources = Sources {
+        settings,
         objects: tokio::spawn(source.run(changes_in)),
         watch: tokio::spawn(watch::watch(links_in)),
         changes,
@@ -117,6 +138,7 @@ async fn answer(state_dir: &Path, questions: Sender<Asked>) -> Infallible {
 
 /// Where events come from.
 struct Sources {
+    settings: Option<SettingsFile>,
     objects: JoinHandle<Result<()>>,
     watch: JoinHandle<Result<()>>,
     changes: Receiver<Change>,
@@ -125,12 +147,13 @@ struct Sources {
     conditions: Receiver<web::Asked>,
 }
 
-async fn follow(state: &mut State, sources: &mut Sources) -> Result<()> {
+async fn follow(state: &mut State, sources: &mut Sources) -> Result<Ending> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     // A clock of its own: events in quick succession must not put a retry off for ever.
     let mut retry = tokio::time::interval(RETRY);
+    let mut look = tokio::time::interval(LOOK);
     state.open_web();
     loop {
         if !state.is_unfinished() {
@@ -149,20 +172,32 @@ async fn follow(state: &mut State, sources: &mut Sources) -> Result<()> {
             Some(asked) = sources.questions.recv() => Event::Asked(asked),
             Some(asked) = sources.conditions.recv() => Event::Condition(asked),
             _ = retry.tick(), if state.is_unfinished() => Event::Retry,
+            _ = look.tick(), if sources.settings.is_some() => match look_at(&mut sources.settings) {
+                Look::Same => continue,
+                Look::Wrong(problem) => Event::Settings(problem),
+                Look::Changed => {
+                    tracing::info!("the settings have changed: starting anew");
+                    return Ok(Ending::NewSettings);
+                }
+            },
             _ = terminate.recv() => Event::Stop("SIGTERM"),
             _ = interrupt.recv() => Event::Stop("SIGINT"),
         };
         state.progress().set_turn(Some(Instant::now()));
         let next = turn(state, event)?;
         state.progress().set_turn(None);
-        if next.is_break() {
-            return Ok(());
+        if let ControlFlow::Break(ending) = next {
+            return Ok(ending);
         }
     }
 }
 
+fn look_at(settings: &mut Option<SettingsFile>) -> Look {
+    settings.as_mut().map_or(Look::Same, SettingsFile::look)
+}
+
 /// Deals with one event.
-fn turn(state: &mut State, event: Event) -> Result<ControlFlow<()>> {
+fn turn(state: &mut State, event: Event) -> Result<ControlFlow<Ending>> {
     match event {
         Event::Changes(changes) => state.change(changes),
         Event::Links(links) => state.set_links(links),
@@ -176,9 +211,10 @@ fn turn(state: &mut State, event: Event) -> Result<ControlFlow<()>> {
             return Ok(ControlFlow::Continue(()));
         }
         Event::Retry => state.retry()?,
+        Event::Settings(problem) => state.set_settings_problem(problem),
         Event::Stop(signal) => {
             tracing::info!(signal, "ending; the datapath stays as it is");
-            return Ok(ControlFlow::Break(()));
+            return Ok(ControlFlow::Break(Ending::Told));
         }
     }
     state.settle();
@@ -186,7 +222,7 @@ fn turn(state: &mut State, event: Event) -> Result<ControlFlow<()>> {
 }
 
 /// Why a source ended: it never should.
-async fn ended(task: &mut JoinHandle<Result<()>>, what: &str) -> Result<()> {
+async fn ended(task: &mut JoinHandle<Result<()>>, what: &str) -> Result<Ending> {
     match task.await {
         Ok(result) => result.with_context(|| format!("following {what}"))?,
         Err(error) => bail!("following {what}: {error}"),

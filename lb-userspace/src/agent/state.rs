@@ -55,6 +55,7 @@ pub(super) struct State {
     synced: bool,
     started: bool,
     source_problems: Vec<Problem>,
+    settings_problem: Option<Problem>,
     failures: Vec<String>,
     status: Status,
 }
@@ -105,6 +106,7 @@ impl State {
             synced: false,
             started: false,
             source_problems: Vec::new(),
+            settings_problem: None,
             failures: Vec::new(),
         })
     }
@@ -152,6 +154,12 @@ impl State {
             self.slice_owners.insert(name.clone(), owner.clone());
             self.dirty.insert(owner);
         }
+    }
+
+    /// The file of settings cannot be used as it is now.
+    pub(super) fn set_settings_problem(&mut self, problem: Problem) {
+        tracing::warn!("{problem}");
+        self.settings_problem = Some(problem);
     }
 
     /// Takes in the node's links.
@@ -300,6 +308,11 @@ impl State {
             }
             Ok(false) => {}
             Err(error) => self.note(Err(error)),
+        }
+        // Where an attachment failed, earlier programs may still be at work.
+        if !self.has_failed() {
+            let replaced = self.datapath.replace_other_loads();
+            self.note(replaced);
         }
         self.started = true;
     }
@@ -454,8 +467,8 @@ impl State {
         }
         // These two were told when they happened.
         let told = self.web.problems().iter().cloned().chain(self.failures.iter().map(failure));
-        self.status.problems =
-            self.source_problems.iter().cloned().chain(planned).chain(told).collect();
+        let written = self.settings_problem.iter().chain(&self.source_problems).cloned();
+        self.status.problems = written.chain(planned).chain(told).collect();
         self.status.synced = self.started;
         if let Err(error) = self.status.write(&self.args.places.state_dir) {
             tracing::warn!(

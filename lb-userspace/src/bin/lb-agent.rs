@@ -1,12 +1,14 @@
 //! The node agent: arguments, one verb, an exit code.
 
-use anyhow::Result;
-use clap::{Parser, Subcommand};
-use lb_userspace::agent::{self, check, cleanup};
-use lb_userspace::config::{HealthArgs, Places, RunArgs};
+use anyhow::{Context as _, Result};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use lb_userspace::agent::{self, Ending, check, cleanup};
+use lb_userspace::config::{HealthArgs, Places, RunArgs, file};
 use lb_userspace::health;
-use std::io::{IsTerminal as _, stderr, stdout};
-use std::process::ExitCode;
+use std::ffi::OsString;
+use std::io::{IsTerminal as _, Write as _, stderr, stdout};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode};
 use tracing_subscriber::EnvFilter;
 
 /// Balances what is aimed at Kubernetes Services, in the kernel.
@@ -35,7 +37,7 @@ enum Verb {
       --service-cidr 10.96.0.0/16,fd00:10:96::/112
   lb-agent run --kubeconfig /etc/lb/kubeconfig --node node-a --cluster-cidr 10.244.0.0/16
   lb-agent run --manifests ./examples/kubia --devices 'eth*' --nodeport-addresses 192.0.2.0/24")]
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Answer load balancers for the agent, and go on while it restarts
     ///
     /// Health check node ports and /healthz are answered by the agent itself, unless this runs
@@ -57,8 +59,21 @@ enum Verb {
     Cleanup(Places),
 }
 
+/// How a shell is told that the arguments are wrong.
+const WRONG_ARGUMENTS: u8 = 2;
+
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match cli() {
+        Ok(Some(cli)) => cli,
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(error) => match error.downcast::<clap::Error>() {
+            Ok(error) => error.exit(),
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                return ExitCode::from(WRONG_ARGUMENTS);
+            }
+        },
+    };
     log();
     match verb(cli.verb) {
         Ok(code) => code,
@@ -69,15 +84,39 @@ fn main() -> ExitCode {
     }
 }
 
+/// The arguments, with the settings of a file; `None`: they were to be shown, and have been.
+fn cli() -> Result<Option<Cli>> {
+    let command = Cli::command();
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let matches = file::matches(&command, RUN, &arguments)?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    if let Verb::Run(args) = &cli.verb
+        && args.dump_config
+        && let Some((flags, run)) =
+            command.find_subcommand(RUN).zip(matches.subcommand_matches(RUN))
+    {
+        args.check()?;
+        write!(stdout(), "{}", file::dump(flags, run)).context("printing the settings")?;
+        return Ok(None);
+    }
+    Ok(Some(cli))
+}
+
+/// The verb that has settings.
+const RUN: &str = "run";
+
 fn verb(verb: Verb) -> Result<ExitCode> {
     match verb {
         Verb::Run(args) => {
             need_root()?;
-            tokio::runtime::Builder::new_multi_thread()
+            let ending = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)
                 .enable_all()
                 .build()?
-                .block_on(agent::run(args))?;
+                .block_on(agent::run(*args, || cli().map(drop)))?;
+            if ending == Ending::NewSettings {
+                start_anew()?;
+            }
         }
         Verb::Health(args) => {
             tokio::runtime::Builder::new_current_thread()
@@ -96,6 +135,15 @@ fn verb(verb: Verb) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Becomes a new agent, with the arguments of this one.
+fn start_anew() -> Result<()> {
+    // Not by its path: that may be another program by now.
+    let mut agent = Command::new("/proc/self/exe");
+    let mut arguments = std::env::args_os();
+    agent.arg0(arguments.next().unwrap_or_default()).args(arguments);
+    Err(agent.exec()).context("starting anew")
 }
 
 fn need_root() -> Result<()> {

@@ -3,14 +3,14 @@
 
 use super::attach::{Attacher, TcMode, detach_clsact};
 use super::clock;
-use super::loader::{self, Capacities, Constants};
+use super::loader::{self, Capacities, Constants, Pins};
 use super::maps::Maps;
 use super::pin::PinFolder;
 use crate::reconcile::{Edit, Tables};
 use anyhow::{Context as _, Result};
 use aya::Ebpf;
 use lb_common::layout::node::{Clock, XdpState};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A loaded datapath.
 pub struct Datapath {
@@ -18,6 +18,8 @@ pub struct Datapath {
     maps: Maps,
     attacher: Attacher,
     pins: PinFolder,
+    /// What the programs of this load share.
+    load: PathBuf,
 }
 
 /// What a datapath needs to know when it is loaded.
@@ -46,7 +48,9 @@ impl Datapath {
                 .context("asking for the cookie of the network namespace")?,
             watched: false,
         };
-        let mut ebpf = loader::load(&constants, &options.capacities, Some(&options.pins.maps()))?;
+        let (maps, load) = (options.pins.maps(), options.pins.new_load()?);
+        let pins = Pins { maps: &maps, load: &load };
+        let mut ebpf = loader::load(&constants, &options.capacities, Some(pins))?;
         loader::packet_programs(&mut ebpf)?;
         for program in &loader::CGROUP {
             loader::into_kernel(&mut ebpf, program)?;
@@ -54,7 +58,15 @@ impl Datapath {
         let mut maps = Maps::take(&mut ebpf)?;
         maps.set_clock(clock)?;
         let attacher = Attacher::new(options.pins.links(), options.tc);
-        Ok(Self { ebpf, maps, attacher, pins: options.pins })
+        Ok(Self { ebpf, maps, attacher, pins: options.pins, load })
+    }
+
+    /// Forgets what the programs of earlier loads shared, once ours are attached in their place.
+    ///
+    /// # Errors
+    /// A pin could not be removed.
+    pub fn replace_other_loads(&self) -> Result<()> {
+        self.pins.keep_load(&self.load)
     }
 
     /// Takes off the programs of builds with other map layouts, once ours are attached. True if

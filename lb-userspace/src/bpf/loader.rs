@@ -91,15 +91,30 @@ impl Default for Capacities {
     }
 }
 
+/// Where the maps of a datapath are pinned.
+#[derive(Clone, Copy, Debug)]
+pub struct Pins<'a> {
+    /// Those that agents take over from each other.
+    pub maps: &'a Path,
+    /// Those of this load alone.
+    pub load: &'a Path,
+}
+
 /// Loads the object; no program is in the kernel yet. With `pins`, maps that are pinned there are
 /// taken over and others are made and pinned; without, all maps are private.
 ///
 /// # Errors
 /// The kernel refused a map, or a pinned map has another shape.
-pub fn load(constants: &Constants, capacities: &Capacities, pins: Option<&Path>) -> Result<Ebpf> {
+pub fn load(
+    constants: &Constants,
+    capacities: &Capacities,
+    pins: Option<Pins<'_>>,
+) -> Result<Ebpf> {
     let mut loader = loader(constants, capacities);
-    if let Some(folder) = pins {
-        pinned(&mut loader, folder, &name::ALL);
+    if let Some(pins) = pins {
+        pinned(&mut loader, pins.maps, &name::ALL);
+        // The kernel empties an array of programs that nobody holds.
+        pinned(&mut loader, pins.load, &name::OF_A_LOAD);
     }
     load_with(&mut loader)
 }

@@ -6,8 +6,8 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where things are pinned: `ROOT/vN/maps` and `ROOT/vN/links`, N being the version of the
-/// layouts.
+/// Where things are pinned: `ROOT/vN/maps`, `ROOT/vN/links` and `ROOT/vN/loads/M`, N being the
+/// version of the layouts, M a number for each time that programs were loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PinFolder {
     root: PathBuf,
@@ -32,6 +32,36 @@ impl PinFolder {
     /// Where links are pinned.
     pub fn links(&self) -> PathBuf {
         self.version().join("links")
+    }
+
+    /// Makes a folder for what only the programs of one load share.
+    ///
+    /// # Errors
+    /// It may not be written.
+    pub fn new_load(&self) -> Result<PathBuf> {
+        let last = self.loads()?.into_iter().filter_map(|path| number(&path)).max();
+        let folder = self.version().join(LOADS).join((last.unwrap_or(0) + 1).to_string());
+        fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+        Ok(folder)
+    }
+
+    /// Removes what the programs of all other loads shared.
+    ///
+    /// # Errors
+    /// Something could not be removed.
+    pub fn keep_load(&self, own: &Path) -> Result<()> {
+        for other in self.loads()?.into_iter().filter(|path| path != own) {
+            fs::remove_dir_all(&other).with_context(|| format!("removing {}", other.display()))?;
+        }
+        Ok(())
+    }
+
+    fn loads(&self) -> Result<Vec<PathBuf>> {
+        let folder = self.version().join(LOADS);
+        fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+        let entries = fs::read_dir(&folder);
+        let entries = entries.with_context(|| format!("reading {}", folder.display()))?;
+        Ok(entries.flatten().map(|entry| entry.path()).collect())
     }
 
     /// Makes the folders.
@@ -95,6 +125,14 @@ impl PinFolder {
         }
         Ok(removed)
     }
+}
+
+/// The folder of loads.
+const LOADS: &str = "loads";
+
+/// The number of a load.
+fn number(path: &Path) -> Option<u64> {
+    path.file_name()?.to_str()?.parse().ok()
 }
 
 /// Whether a folder holds the pins of a version of the layouts: `v` and a number.

@@ -12,6 +12,9 @@ use std::io::{self, Write as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+/// The file, in the state folder.
+pub(crate) const NAME: &str = "health.json";
+
 /// What load balancers are told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Board {
@@ -53,7 +56,7 @@ impl Board {
 
     /// The file in a state folder.
     pub fn path(dir: &Path) -> PathBuf {
-        dir.join("health.json")
+        dir.join(NAME)
     }
 
     /// Replaces the file in `dir` in one step.

@@ -4,6 +4,10 @@ use crate::expect::answer;
 use crate::expect::http;
 use crate::patience::eventually;
 use crate::stage::{HTTP, NODE_HTTP, PODS, Stage, node_ports, vips};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use xtask::lab::Host;
 use xtask::lab::traffic::Held;
 use xtask::lab::traffic::hold::Options;
 
@@ -24,6 +28,39 @@ fn connections_old_and_new_work_whatever_happens_to_the_agent() {
     for held in held {
         is_whole(held);
     }
+}
+
+/// Programs hand packets over to others: the new ones must not be reached from the old ones.
+#[test]
+fn connections_are_opened_while_an_agent_starts() {
+    let mut stage = Stage::new();
+    let [shell, _, client] = stage.clients().map(Clone::clone);
+    let ways = [(shell, vips(HTTP)[0]), (client, node_ports(NODE_HTTP)[0])];
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let asking = ways.each_ref().map(|(from, to)| scope.spawn(|| ask(from, *to, &is_over)));
+        for _ in 0..3 {
+            stage.kill();
+            stage.start();
+            stage.stop();
+            stage.start();
+        }
+        is_over.store(true, Ordering::Relaxed);
+        for asked in asking.map(|asking| asking.join().unwrap()) {
+            assert!(asked > 0);
+        }
+    });
+}
+
+/// Connects again and again, and none of it may fail; how often.
+fn ask(from: &Host, to: SocketAddr, is_over: &AtomicBool) -> u32 {
+    let mut asked = 0;
+    while !is_over.load(Ordering::Relaxed) {
+        let report = from.connect(&http(to, 100)).unwrap();
+        assert!(report.errors.is_empty(), "{to}, after {asked} connections: {report:?}");
+        asked += report.replies_len();
+    }
+    asked
 }
 
 #[test]

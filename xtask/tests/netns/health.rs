@@ -1,12 +1,13 @@
 //! A load balancer outside asks the node whether it has endpoints.
 
-use crate::patience::eventually;
+use crate::patience::{LONG, eventually};
 use crate::stage::{PODS, Stage, node_ports};
 use crate::web::get;
 use serde_json::{Value, json};
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use xtask::lab::Host;
+use xtask::lab::agent::built;
 
 const ASKED: &str = include_str!("manifests/asked.yaml");
 /// The `healthCheckNodePort` in there.
@@ -74,4 +75,34 @@ fn told(from: &Host, to: SocketAddr) -> Option<(u16, u64)> {
 fn ask(from: &Host, to: SocketAddr) -> anyhow::Result<(u16, Value)> {
     let (status, body) = get(from, to, "/healthz")?;
     Ok((status, serde_json::from_str(&body)?))
+}
+
+/// Packets find their way without an agent: nobody has to turn away while it is replaced.
+#[test]
+fn a_process_of_its_own_answers_while_the_agent_is_away() {
+    let mut stage = Stage::idle();
+    stage.write("asked.yaml", ASKED);
+    let program = stage.network.node.program(built("lb-agent").unwrap()).args(["health"]);
+    let mut health = program.args(["--state-dir".into(), stage.state()]).spawn().unwrap();
+    health.wait_for("ready", LONG).unwrap();
+    stage.start();
+    let client = stage.network.client.clone();
+    let ([v4, v6], [healthz, _]) = (node_ports(PORT), node_ports(10256));
+    for to in [v4, v6] {
+        eventually("the numbers are told", || told(&client, to) == Some((200, 3)));
+    }
+    assert_eq!(ask(&client, healthz).unwrap().0, 200);
+    stage.kill();
+    for to in [v4, v6] {
+        assert_eq!(told(&client, to), Some((200, 3)));
+    }
+    assert_eq!(ask(&client, healthz).unwrap().0, 200);
+    stage.start();
+    stage.remove("pod-kubia-1.yaml");
+    eventually("the next agent is heard", || told(&client, v4) == Some((200, 2)));
+    drop(health);
+    assert_eq!(told(&client, v4), None, "the agent left it to the process");
+    // What happens next makes the agent answer itself.
+    stage.remove("pod-kubia-2.yaml");
+    eventually("the agent answers", || told(&client, v4) == Some((200, 1)));
 }

@@ -6,6 +6,8 @@ mod progress;
 mod stale;
 /// Entries that are lost or renewed.
 mod entry;
+/// Clients that leave the Service out.
+mod direct;
 
 use crate::case::Case;
 use crate::frame::Frame;

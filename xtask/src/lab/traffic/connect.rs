@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
@@ -42,6 +43,9 @@ pub struct Options {
     /// Milliseconds that one answer may take
     #[arg(long, default_value_t = 2000)]
     pub timeout_ms: u64,
+    /// Open so many a second until standard input is closed, whatever the count
+    #[arg(long)]
+    pub rate: Option<u32>,
     /// Stop after so many failures
     #[arg(long)]
     pub give_up: Option<u32>,
@@ -60,6 +64,7 @@ impl Options {
             from: None,
             from_port: None,
             timeout_ms: 2000,
+            rate: None,
             give_up: None,
         }
     }
@@ -88,7 +93,7 @@ impl Options {
         Duration::from_millis(self.timeout_ms).saturating_mul(rounds)
     }
 
-    pub(super) fn arguments(&self) -> Vec<String> {
+    pub(crate) fn arguments(&self) -> Vec<String> {
         let Self { to, count, parallel, size, timeout_ms, .. } = self;
         let mut arguments = vec![
             format!("--to={to}"),
@@ -100,6 +105,7 @@ impl Options {
         arguments.extend(self.udp.then(|| "--udp".to_owned()));
         arguments.extend(self.datagram.then(|| "--datagram".to_owned()));
         arguments.extend(self.from.map(|from| format!("--from={from}")));
+        arguments.extend(self.rate.map(|rate| format!("--rate={rate}")));
         arguments.extend(self.give_up.map(|failures| format!("--give-up={failures}")));
         arguments.extend(self.from_port.map(|port| format!("--from-port={port}")));
         arguments
@@ -189,8 +195,17 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 async fn all(options: &Options) -> Result<Report> {
-    let mut report = Report::default();
-    let mut times = Vec::new();
+    let mut tally = Tally::default();
+    match options.rate {
+        Some(rate) => steadily(options, rate, &mut tally).await?,
+        None => at_once(options, &mut tally).await?,
+    }
+    tally.report.time(tally.times);
+    Ok(tally.report)
+}
+
+/// Opens as many as are asked for, as fast as they are answered.
+async fn at_once(options: &Options, tally: &mut Tally) -> Result<()> {
     let mut under_way = JoinSet::new();
     let mut left = options.count;
     loop {
@@ -199,19 +214,52 @@ async fn all(options: &Options) -> Result<Report> {
             left -= 1;
         }
         let Some(done) = under_way.join_next().await else {
-            break;
+            return Ok(());
         };
-        let (answer, elapsed) = done.context("waiting for a connection")?;
-        if answer.is_ok() {
-            times.push(u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX));
-        }
-        report.add(answer);
-        if options.give_up.is_some_and(|failures| report.errors_len() >= failures) {
-            break;
+        tally.add(done.context("waiting for a connection")?);
+        if options.give_up.is_some_and(|failures| tally.report.errors_len() >= failures) {
+            return Ok(());
         }
     }
-    report.time(times);
-    Ok(report)
+}
+
+/// Opens some a second until standard input is closed; those under way are waited for.
+async fn steadily(options: &Options, rate: u32, tally: &mut Tally) -> Result<()> {
+    let mut ticks = tokio::time::interval(Duration::from_secs(1) / rate.max(1));
+    let mut closed = pin!(super::input_closed());
+    let mut under_way = JoinSet::new();
+    loop {
+        tokio::select! {
+            _ = ticks.tick(), if under_way.len() < options.parallel as usize => {
+                under_way.spawn(timed(options.clone()));
+            }
+            Some(done) = under_way.join_next() => {
+                tally.add(done.context("waiting for a connection")?);
+            }
+            () = &mut closed => break,
+        }
+    }
+    while let Some(done) = under_way.join_next().await {
+        tally.add(done.context("waiting for a connection")?);
+    }
+    Ok(())
+}
+
+/// What came of the connections so far.
+#[derive(Default)]
+struct Tally {
+    report: Report,
+    /// Of those that were answered, in microseconds.
+    times: Vec<u32>,
+}
+
+impl Tally {
+    fn add(&mut self, (answer, elapsed): (io::Result<Answer>, Duration)) {
+        if answer.is_ok() {
+            self.times.push(u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX));
+        }
+        self.report.add(answer);
+    }
 }
 
 async fn timed(options: Options) -> (io::Result<Answer>, Duration) {

@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::thread;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -71,7 +70,7 @@ impl Options {
         Self { connections, ..self }
     }
 
-    pub(super) fn arguments(&self) -> Vec<String> {
+    pub(crate) fn arguments(&self) -> Vec<String> {
         let Self { to, connections, pause_ms, timeout_ms, .. } = self;
         let mut arguments = vec![
             format!("--to={to}"),
@@ -166,7 +165,7 @@ async fn all(options: &Options) -> Result<Report> {
     drop(open);
     opened.recv().await;
     println!("{READY}");
-    stop_later(options, stop);
+    tokio::spawn(stop_later(options.clone(), stop));
     let mut report = Report::default();
     while let Some(line) = lines.join_next().await {
         report.add(line.context("waiting for a connection")?);
@@ -174,18 +173,14 @@ async fn all(options: &Options) -> Result<Report> {
     Ok(report)
 }
 
-fn stop_later(options: &Options, stop: watch::Sender<bool>) {
-    let Options { seconds, rounds, .. } = *options;
-    thread::spawn(move || {
-        match (seconds, rounds) {
-            (Some(seconds), _) => thread::sleep(Duration::from_secs(seconds)),
-            // They stop by themselves.
-            (None, Some(_)) => return,
-            // Read to its end; what is in it does not matter, nor does an error.
-            (None, None) => drop(io::copy(&mut io::stdin(), &mut io::sink())),
-        }
-        stop.send_replace(true);
-    });
+async fn stop_later(options: Options, stop: watch::Sender<bool>) {
+    match (options.seconds, options.rounds) {
+        (Some(seconds), _) => sleep(Duration::from_secs(seconds)).await,
+        // They stop by themselves.
+        (None, Some(_)) => return,
+        (None, None) => super::input_closed().await,
+    }
+    stop.send_replace(true);
 }
 
 async fn line(

@@ -24,6 +24,7 @@ use crate::workspace;
 use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -87,14 +88,26 @@ impl Held {
     }
 }
 
+/// Waits until nobody can tell us anything any more.
+async fn input_closed() {
+    let (told, closed) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        // Read to its end; what is in it does not matter, nor does an error.
+        drop(std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+        // Whoever waited may be gone.
+        let _ = told.send(());
+    });
+    let _ = closed.await;
+}
+
 /// A client's report: the last line that it printed.
-fn report<T: DeserializeOwned>(stdout: &str) -> Result<T> {
+pub(crate) fn report<T: DeserializeOwned>(stdout: &str) -> Result<T> {
     let line = stdout.lines().last().unwrap_or_default();
     serde_json::from_str(line).with_context(|| format!("reading the report {line:?}"))
 }
 
 /// Prints a client's report.
 fn print<T: Serialize>(report: &T) -> Result<()> {
-    println!("{}", serde_json::to_string(report).context("writing the report")?);
-    Ok(())
+    let report = serde_json::to_string(report).context("writing the report")?;
+    writeln!(std::io::stdout(), "{report}").context("printing the report")
 }

@@ -1,4 +1,8 @@
-//! What the operator asked, from the command line: arguments become plain values at once.
+//! What the operator asked, on the command line or in a file: arguments become plain values at
+//! once.
+
+/// Settings from a file.
+pub mod file;
 
 use crate::bpf::attach::TcMode;
 use crate::compile::node::{NodePortAddresses, NodePorts, SnatMode};
@@ -99,6 +103,13 @@ pub struct HealthArgs {
 /// Arguments of `lb-agent run`.
 #[derive(Args, Clone, Debug)]
 pub struct RunArgs {
+    /// YAML file of settings: every flag here by its name, such as `cluster-cidr: [10.244.0.0/16]`;
+    /// when it changes, the agent starts anew in place
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print all settings as such a file, and end
+    #[arg(long)]
+    pub dump_config: bool,
     /// Folder of manifests: Services, Endpoints, `EndpointSlices`, Pods, Nodes; followed live
     #[arg(long, value_name = "DIR", conflicts_with = "kubeconfig")]
     pub manifests: Option<PathBuf>,

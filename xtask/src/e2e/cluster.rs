@@ -1,0 +1,228 @@
+//! The scripts that start a cluster, and what is run in it.
+//!
+//! `PROXY=none` and `PROXY_CMD` put the agent in kube-proxy's place: the command runs in every
+//! node, with `KUBECONFIG`, `NODE_NAME` and `CLUSTER_CIDR` in its environment.
+
+use super::Options;
+use crate::step::{Step, step};
+use anyhow::{Context as _, Result, bail, ensure};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The agent's state folder in a node.
+pub(super) const STATE: &str = "/run/lb";
+/// The nodes, by name.
+pub(super) const NODES: [&str; 3] = ["node-a", "node-b", "node-c"];
+/// Until the agents of all nodes serve.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A cluster that runs.
+pub(super) struct Cluster {
+    scripts: PathBuf,
+    /// Where our programs are.
+    programs: PathBuf,
+    cni: String,
+    ip_family: String,
+    /// How the agent is started.
+    command: String,
+}
+
+impl Cluster {
+    /// Builds what is missing and starts a cluster with the agent in `programs`.
+    pub(super) fn up(options: &Options, programs: PathBuf) -> Result<Self> {
+        let scripts = options.cluster.canonicalize().with_context(|| {
+            format!("--cluster {}: a folder of scripts is needed", options.cluster.display())
+        })?;
+        let mut cluster = Self {
+            scripts,
+            command: String::new(),
+            programs,
+            cni: options.cni.clone(),
+            ip_family: options.ip_family.clone(),
+        };
+        cluster.command = agent_command(&cluster.programs, "");
+        step("build Kubernetes (a quarter of an hour for the first time)", |step| {
+            step.run(cluster.script("build.sh"))
+        })?;
+        step("start the cluster", |step| step.run(cluster.script("up.sh")))?;
+        cluster.await_agents()?;
+        Ok(cluster)
+    }
+
+    /// Ends it.
+    pub(super) fn down(&self, keep: bool) -> Result<()> {
+        if keep {
+            return Ok(());
+        }
+        step("stop the cluster", |step| step.run(self.script("down.sh")))
+    }
+
+    /// One of the scripts.
+    pub(super) fn script(&self, name: &str) -> Command {
+        let mut command = Command::new(self.scripts.join(name));
+        command.env("PROXY", "none").env("PROXY_CMD", &self.command);
+        command.env("CNI", &self.cni).env("IPFAMILY", &self.ip_family);
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Where our programs are.
+    pub(super) fn programs(&self) -> &Path {
+        &self.programs
+    }
+
+    /// Stops all agents (SIGTERM) and starts those in `programs`, each behind the words of
+    /// `prefix`.
+    pub(super) fn replace_agents(&mut self, programs: &Path, prefix: &str) -> Result<()> {
+        self.command = agent_command(programs, prefix);
+        self.start_agents("restart")
+    }
+
+    /// Kills all agents (SIGKILL) and starts them again.
+    pub(super) fn kill_agents(&self) -> Result<()> {
+        for node in NODES {
+            // Its pid stands in a file that proxy.sh knows it by.
+            output(self.in_node(node).args(["sh", "-c", "kill -KILL $(cat /run/proxy.pid)"]))?;
+        }
+        self.start_agents("start")
+    }
+
+    fn start_agents(&self, verb: &str) -> Result<()> {
+        // It gives them a second; whether they run is found out below.
+        let said = self.script("proxy.sh").arg(verb).output().context("starting proxy.sh")?;
+        let said = String::from_utf8_lossy(&said.stderr).into_owned();
+        self.await_agents().with_context(|| format!("proxy.sh {verb} said: {said}"))
+    }
+
+    /// Waits until the agents of all nodes serve what there is.
+    fn await_agents(&self) -> Result<()> {
+        for node in NODES {
+            eventually(PATIENCE, &format!("the agent of {node} serves"), || {
+                let status = self.lbctl(node, &["get", "status", "-o", "json"])?;
+                let status: serde_json::Value = serde_json::from_str(&status)?;
+                let pid: u64 = self.agent_pid(node)?.parse()?;
+                ensure!(status["running"] == true, "no agent runs");
+                ensure!(status["agent"]["pid"] == pid, "it has not said so yet");
+                ensure!(status["agent"]["synced"] == true, "it is not synced");
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The agent's process id in a node.
+    pub(super) fn agent_pid(&self, node: &str) -> Result<String> {
+        let read = output(self.in_node(node).args(["cat", "/run/proxy.pid"]))?;
+        Ok(text(read)?.trim().to_owned())
+    }
+
+    /// What `lbctl` prints in a node.
+    pub(super) fn lbctl(&self, node: &str, arguments: &[&str]) -> Result<String> {
+        let lbctl = self.programs.join("lbctl");
+        let mut command = self.in_node(node);
+        command.arg(lbctl).args(arguments).args(["--state-dir", STATE]);
+        text(output(&mut command)?)
+    }
+
+    /// A command in a node, to which the program is still to be added.
+    pub(super) fn in_node(&self, node: &str) -> Command {
+        let mut command = self.script("node.sh");
+        command.arg(node);
+        command
+    }
+
+    /// A command in the network of a pod of a node, to which the program is still to be added.
+    pub(super) fn in_pod(&self, node: &str, ip: &str) -> Command {
+        /// Finds the network namespace that has an address.
+        const FIND: &str = "ip=$1; shift; for ns in /run/netns/*; do \
+             nsenter --net=$ns ip -o addr | grep -qwF \"$ip\" && exec nsenter --net=$ns \"$@\"; \
+             done; echo \"no pod has $ip\" >&2; exit 1";
+        let mut command = self.in_node(node);
+        command.args(["bash", "-c", FIND, "in-pod", ip]);
+        command
+    }
+
+    /// A command outside the cluster, beside its control plane; the program is still to be added.
+    pub(super) fn outside() -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", "kc-cp"]);
+        command
+    }
+
+    /// What `kubectl` prints.
+    pub(super) fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+        text(output(self.script("kubectl.sh").args(arguments))?)
+    }
+
+    /// Applies a manifest.
+    pub(super) fn apply(&self, manifest: &str) -> Result<()> {
+        let mut command = self.script("kubectl.sh");
+        command.args(["apply", "-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut child = command.spawn().context("starting kubectl")?;
+        child.stdin.take().context("kubectl reads nothing")?.write_all(manifest.as_bytes())?;
+        ensure!(child.wait()?.success(), "kubectl refused the manifest");
+        Ok(())
+    }
+}
+
+/// The agent as a node starts it.
+fn agent_command(programs: &Path, prefix: &str) -> String {
+    let agent = programs.join("lb-agent");
+    let mut command = format!("exec {prefix} {} run", agent.display());
+    for words in [
+        "--kubeconfig $KUBECONFIG",
+        "--node $NODE_NAME",
+        "--cluster-cidr $CLUSTER_CIDR",
+        "--state-dir",
+        STATE,
+    ] {
+        // Writing to text cannot fail.
+        let _ = write!(command, " {words}");
+    }
+    command
+}
+
+/// Runs a command to its end.
+pub(super) fn output(command: &mut Command) -> Result<Output> {
+    let output = command.output().with_context(|| format!("starting {command:?}"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("{:?}: {}\n{}", command.get_program(), output.status, said.trim());
+    }
+    Ok(output)
+}
+
+fn text(output: Output) -> Result<String> {
+    String::from_utf8(output.stdout).context("its output is no text")
+}
+
+/// Tries until it goes well; how long that took.
+pub(super) fn eventually(
+    patience: Duration,
+    what: &str,
+    mut attempt: impl FnMut() -> Result<()>,
+) -> Result<Duration> {
+    let started = Instant::now();
+    loop {
+        match attempt() {
+            Ok(()) => return Ok(started.elapsed()),
+            Err(error) if started.elapsed() > patience => {
+                return Err(error.context(format!("waited {patience:?} until {what}")));
+            }
+            Err(_) => thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
+/// Lets some time pass, and shows how much is left.
+pub(super) fn pass(step: &Step, whole: Duration) {
+    let started = Instant::now();
+    while let Some(left) = whole.checked_sub(started.elapsed()) {
+        step.progress(&format!("{} s left", left.as_secs()));
+        thread::sleep(left.min(Duration::from_secs(1)));
+    }
+}

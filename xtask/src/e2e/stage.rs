@@ -1,0 +1,140 @@
+//! A Service with pods on every node, and clients that count what happens to their connections.
+
+use super::cluster::{Cluster, NODES, eventually};
+use crate::lab::traffic::{connect, hold};
+use anyhow::{Context as _, Result, ensure};
+use serde::de::DeserializeOwned;
+use std::net::{IpAddr, SocketAddr};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+const MANIFEST: &str = include_str!("web.yaml");
+const PORT: u16 = 80;
+pub(super) const NODE_PORT: u16 = 30080;
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What was deployed.
+pub(super) struct Stage {
+    /// The Service's address.
+    pub(super) cluster_ip: SocketAddr,
+    /// Its node port, at the first node.
+    pub(super) node_port: SocketAddr,
+    /// The address of a pod on the first node that only asks.
+    client: String,
+}
+
+impl Stage {
+    /// Deploys it, and waits until it is served.
+    pub(super) fn set(cluster: &Cluster) -> Result<Self> {
+        let programs = cluster.programs().display().to_string();
+        cluster.apply(&MANIFEST.replace("@PROGRAMS@", &programs))?;
+        for name in ["daemonset/web", "daemonset/client"] {
+            cluster.kubectl(&["rollout", "status", name, "--timeout=120s"])?;
+        }
+        let field = |path: &str, what: &[&str]| {
+            let path = format!("jsonpath={{{path}}}");
+            cluster.kubectl(&[&["get"], what, &["-o", &path]].concat())
+        };
+        let cluster_ip: IpAddr = field(".spec.clusterIP", &["service", "web"])?.parse()?;
+        let addresses = ".status.addresses[?(@.type=='InternalIP')].address";
+        let node = field(addresses, &["node", NODES[0]])?;
+        let node = node.split(' ').next().unwrap_or_default().parse()?;
+        let on_node = format!("--field-selector=spec.nodeName={}", NODES[0]);
+        let client = field(".items[0].status.podIP", &["pods", "-l", "app=client", &on_node])?;
+        let stage = Self {
+            cluster_ip: SocketAddr::new(cluster_ip, PORT),
+            node_port: SocketAddr::new(node, NODE_PORT),
+            client,
+        };
+        eventually(PATIENCE, "the Service answers", || {
+            for place in [Place::Pod, Place::Outside] {
+                let one = connect::Options::to(stage.target(place)).count(1);
+                let report: connect::Report =
+                    stage.start(cluster, place, "connect", one.arguments())?.finish()?;
+                ensure!(report.errors.is_empty(), "{:?}", report.errors);
+            }
+            Ok(())
+        })?;
+        Ok(stage)
+    }
+
+    /// Where a client of this kind aims.
+    fn target(&self, place: Place) -> SocketAddr {
+        match place {
+            Place::Pod => self.cluster_ip,
+            Place::Outside => self.node_port,
+        }
+    }
+
+    /// Holds connections open and talking.
+    pub(super) fn hold(
+        &self,
+        cluster: &Cluster,
+        place: Place,
+        connections: u32,
+    ) -> Result<Client<hold::Report>> {
+        let options = hold::Options { pause_ms: 1000, ..hold::Options::to(self.target(place)) };
+        self.start(cluster, place, "hold", options.connections(connections).arguments())
+    }
+
+    /// Opens connections, so many a second.
+    pub(super) fn connect(
+        &self,
+        cluster: &Cluster,
+        place: Place,
+        rate: u32,
+    ) -> Result<Client<connect::Report>> {
+        let options =
+            connect::Options { rate: Some(rate), ..connect::Options::to(self.target(place)) };
+        self.start(cluster, place, "connect", options.parallel(4 * rate).arguments())
+    }
+
+    fn start<T: DeserializeOwned>(
+        &self,
+        cluster: &Cluster,
+        place: Place,
+        verb: &str,
+        arguments: Vec<String>,
+    ) -> Result<Client<T>> {
+        let mut command = match place {
+            Place::Pod => cluster.in_pod(NODES[0], &self.client),
+            Place::Outside => Cluster::outside(),
+        };
+        command.arg(cluster.programs().join("xtask")).args(["lab", verb]).args(arguments);
+        Client::start(command)
+    }
+}
+
+/// Where a client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In a pod: it asks the `ClusterIP`.
+    Pod,
+    /// Outside the cluster: it asks the node port.
+    Outside,
+}
+
+/// A client at work.
+pub(super) struct Client<T> {
+    child: Child,
+    report: std::marker::PhantomData<T>,
+}
+
+impl<T: DeserializeOwned> Client<T> {
+    fn start(mut command: Command) -> Result<Self> {
+        let child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("starting {command:?}"))?;
+        Ok(Self { child, report: std::marker::PhantomData })
+    }
+
+    /// Ends it; what it counted.
+    pub(super) fn finish(mut self) -> Result<T> {
+        drop(self.child.stdin.take());
+        let output = self.child.wait_with_output().context("waiting for a client")?;
+        ensure!(output.status.success(), "a client failed: {}", output.status);
+        crate::lab::traffic::report(&String::from_utf8(output.stdout)?)
+    }
+}
