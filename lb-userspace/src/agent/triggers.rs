@@ -53,18 +53,18 @@ mod tests {
 
     const START: i64 = 1_000_000;
 
-    fn trigger(after_ms: i64) -> Option<Trigger> {
-        Some(Trigger { at_ms: START + after_ms, ipv6: after_ms % 2 == 1 })
+    fn trigger(after_ms: i64) -> Trigger {
+        Trigger { at_ms: START + after_ms, ipv6: after_ms % 2 == 1 }
     }
 
     #[test]
     fn each_change_since_the_start_is_measured_once() {
         let mut triggers = Triggers::since(START);
         let [web, dns, old] = ["web", "dns", "old"].map(|name| ObjectName::new("ns", name));
-        triggers.note(&web, trigger(500));
-        triggers.note(&web, trigger(701));
+        triggers.note(&web, Some(trigger(500)));
+        triggers.note(&web, Some(trigger(701)));
         triggers.note(&dns, None);
-        triggers.note(&old, trigger(0));
+        triggers.note(&old, Some(trigger(0)));
         let ms = Duration::from_millis;
         let took = triggers.take(START + 1_000);
         assert_eq!(took, [(Family::V4, ms(500)), (Family::V6, ms(299))]);
@@ -75,7 +75,7 @@ mod tests {
     fn a_slice_that_goes_is_not_measured() {
         let mut triggers = Triggers::since(START);
         let web = ObjectName::new("ns", "web");
-        triggers.note(&web, trigger(500));
+        triggers.note(&web, Some(trigger(500)));
         triggers.forget(&web);
         assert_eq!(triggers.take(START + 1_000), []);
     }
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn a_clock_that_is_ahead_makes_nothing_negative() {
         let mut triggers = Triggers::since(START);
-        triggers.note(&ObjectName::new("ns", "web"), trigger(2_000));
+        triggers.note(&ObjectName::new("ns", "web"), Some(trigger(2_000)));
         assert_eq!(triggers.take(START + 1_000), [(Family::V4, Duration::ZERO)]);
     }
 }

@@ -30,7 +30,7 @@ const MOST_CLIENTS: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How long the loop may be at one thing before it counts as hung. The first round of a large
 /// cluster takes a few seconds.
-const HUNG: Duration = Duration::from_secs(60);
+const HUNG: Duration = Duration::from_mins(1);
 
 const PATHS: &str = "ask for one of\n  /metrics  numbers for Prometheus\n  \
                      /readyz   is everything in the maps, and are the programs attached\n  \

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 /// Entries of maps that the programs fill can only be counted one by one. That is not done for
 /// every scrape.
-const COUNT_EVERY: Duration = Duration::from_secs(60);
+const COUNT_EVERY: Duration = Duration::from_mins(1);
 
 /// What the maps say.
 #[derive(Clone, Debug, Default, PartialEq)]

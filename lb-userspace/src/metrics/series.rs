@@ -42,7 +42,9 @@ impl<const N: usize> Series<N> {
         }
         let beyond = sums.split_off(most.min(sums.len()));
         let mut other = Traffic::default();
-        beyond.iter().for_each(|(_, traffic)| add(&mut other, *traffic));
+        for (_, traffic) in &beyond {
+            add(&mut other, *traffic);
+        }
         Self { listed: sums, left_out: beyond.len(), other }
     }
 

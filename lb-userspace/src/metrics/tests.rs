@@ -231,7 +231,7 @@ fn table() -> String {
             MetricType::Counter => "counter",
             MetricType::Gauge => "gauge",
             MetricType::Histogram => "histogram",
-            other => panic!("{other:?}"),
+            other @ (MetricType::Info | MetricType::Unknown) => panic!("{other:?}"),
         };
         let help = help.trim_end_matches('.');
         writeln!(table, "| `{name}` | {kind} | {} | {help} |", labels.join(", ")).unwrap();

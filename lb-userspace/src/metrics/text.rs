@@ -156,7 +156,9 @@ impl Page<'_> {
         let name = match about.kind {
             // The encoder adds it again.
             MetricType::Counter => about.name.trim_end_matches("_total"),
-            _ => about.name,
+            MetricType::Gauge | MetricType::Histogram | MetricType::Info | MetricType::Unknown => {
+                about.name
+            }
         };
         let mut metric = self.0.encode_descriptor(name, about.help, None, about.kind)?;
         for (values, value) in series {

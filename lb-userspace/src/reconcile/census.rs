@@ -32,10 +32,10 @@ impl Tables {
     pub fn without_local_endpoints(&self) -> BTreeMap<(Policy, Family), usize> {
         let mut found = BTreeSet::new();
         for value in self.frontends.values() {
-            let is_internal = value.kind == FrontendValue::CLUSTER_IP;
-            let (policy, choice) = match is_internal {
-                true => (Policy::Internal, value.inside),
-                false => (Policy::External, value.outside),
+            let (policy, choice) = if value.kind == FrontendValue::CLUSTER_IP {
+                (Policy::Internal, value.inside)
+            } else {
+                (Policy::External, value.outside)
             };
             if choice.len == 0 && choice.flags & Choice::DROP != 0 {
                 found.insert((policy, value.service));
