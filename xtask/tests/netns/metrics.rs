@@ -1,5 +1,7 @@
 //! What monitoring sees of a node and its traffic.
 
+#![expect(clippy::float_cmp, reason = "counts are whole numbers: these are exact")]
+
 use crate::expect::{answered, datagrams, fails, http};
 use crate::patience::eventually;
 use crate::stage::{HTTP, Stage, UDP, vips};
