@@ -5,7 +5,7 @@
 
 /// What the agent knows: plain values.
 pub mod model;
-/// Objects to model, from manifests; links and addresses of the node.
+/// Objects to model, from an API server or manifests.
 pub mod source;
 /// Links and addresses of the node.
 pub mod link;
@@ -25,6 +25,8 @@ pub mod http;
 pub mod health;
 /// Numbers for Prometheus.
 pub mod metrics;
+/// What the API server is told of Services.
+pub mod status;
 /// What the operator asked.
 pub mod config;
 /// Scenarios through the real programs, in private maps.

@@ -11,7 +11,7 @@ use lb_common::layout::frontend::{Choice, FrontendKey, FrontendValue};
 use lb_common::layout::node::Clock;
 use lb_common::layout::service::{ServiceValue, field};
 use lb_common::wire::{Addr, IpProto, Port};
-use lb_userspace::bpf::loader::{self, Capacities, Constants};
+use lb_userspace::bpf::loader::{self, Capacities, Constants, Pins};
 use lb_userspace::bpf::maps::Maps;
 use lb_userspace::cli::lbctl::{Console, run};
 use lb_userspace::model::Problem;
@@ -40,12 +40,16 @@ impl Node {
         let node = Self { bpffs: TempDir::new().unwrap(), state: TempDir::new().unwrap() };
         mount(Some("bpf"), node.bpffs.path(), Some("bpf"), MsFlags::empty(), None::<&str>)
             .expect("mounting bpffs needs root");
-        let maps = node.bpffs.path().join(format!("v{VERSION}/maps"));
-        fs::create_dir_all(&maps).unwrap();
+        let version = node.bpffs.path().join(format!("v{VERSION}"));
+        let [maps, load] = ["maps", "loads/1"].map(|folder| version.join(folder));
+        for folder in [&maps, &load] {
+            fs::create_dir_all(folder).unwrap();
+        }
         let small =
             Capacities { conntrack: 64, frontends: 16, slots: 16, backends: 16, services: 16 };
         let constants = Constants { hz: 250, hash_seed: 1, netns_cookie: 0, watched: false };
-        let mut ebpf = loader::load(&constants, &small, Some(&maps)).unwrap();
+        let mut ebpf =
+            loader::load(&constants, &small, Some(Pins { maps: &maps, load: &load })).unwrap();
         fill(&mut Maps::take(&mut ebpf).unwrap());
         let problem = Problem {
             subject: "Service default/kubia".into(),

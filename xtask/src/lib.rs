@@ -1,4 +1,5 @@
-//! Everything a person types: `cargo xtask setup`, `build`, `run`, `demo`, `bench`, `tidy`, `test`.
+//! Everything a person types: `cargo xtask setup`, `build`, `run`, `demo`, `bench`, `tidy`, `test`
+//! and their like.
 //!
 //! One file per task, each an `Options` and a `run`. The crate is also a library, so that tests of
 //! other things build their networks with [`lab`]. It never depends on the crates that it builds:
@@ -26,6 +27,8 @@ pub mod demo;
 pub mod bench;
 /// `cargo xtask fuzz`.
 pub mod fuzz;
+/// `cargo xtask deploy`.
+pub mod deploy;
 /// `cargo xtask e2e`.
 pub mod e2e;
 /// `cargo xtask tidy`.

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-use xtask::{bench, build, demo, e2e, fuzz, lab, run, setup, test, tidy};
+use xtask::{bench, build, demo, deploy, e2e, fuzz, lab, run, setup, test, tidy};
 
 /// Everything a person types to work on lb
 #[derive(Parser)]
@@ -27,6 +27,8 @@ enum Task {
     Bench(bench::Options),
     /// Look for inputs that break a parser, the planner or a BPF program
     Fuzz(fuzz::Options),
+    /// Write the plain manifests of deploy/ from the Helm chart
+    Deploy(deploy::Options),
     /// Run a real Kubernetes on this machine, with lb in kube-proxy's place
     E2e(e2e::Options),
     /// Check that the source keeps its shape
@@ -56,6 +58,7 @@ fn start(task: Task) -> Result<()> {
         Task::Demo(options) => demo::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Deploy(options) => deploy::run(&options),
         Task::E2e(options) => e2e::run(&options),
         Task::Tidy(options) => tidy::run(&options),
         Task::Test(options) => test::run(&options),

@@ -15,6 +15,9 @@ use std::process::{Command, Stdio};
 /// The compiler of the BPF half.
 pub const NIGHTLY: &str = "nightly-2026-05-20";
 
+/// Renders the chart of `deploy/helm`.
+pub const HELM: &str = "v4.3.1";
+
 /// How the host toolchain's LLVM is called; bpf-linker's feature `llvm-22` goes with it.
 const LLVM_LIBRARY: &str = "libLLVM.so.22.1-rust-";
 
@@ -80,6 +83,23 @@ pub fn install_nightly(step: &Step) -> Result<()> {
     let profile = ["--profile", "minimal", "--component", "rust-src", "--no-self-update"];
     let mut install = rustup(&["toolchain", "install", NIGHTLY]);
     install.args(profile);
+    step.run(install)
+}
+
+/// Whether this very Helm is there and starts.
+pub fn has_helm() -> bool {
+    let mut helm = Command::new(workspace::tool("helm"));
+    let output = helm.args(["version", "--template", "{{.Version}}"]).output();
+    output.is_ok_and(|output| output.status.success() && output.stdout == HELM.as_bytes())
+}
+
+/// Builds and installs Helm from its module, with the `go` in `PATH`.
+pub fn install_helm(step: &Step) -> Result<()> {
+    // A release is told its version in the same way.
+    let version = format!("-ldflags=-s -w -X helm.sh/helm/v4/internal/version.version={HELM}");
+    let mut install = Command::new("go");
+    install.args(["install", "-trimpath", &version, &format!("helm.sh/helm/v4/cmd/helm@{HELM}")]);
+    install.env("GOBIN", workspace::tools().join("bin")).env("CGO_ENABLED", "0");
     step.run(install)
 }
 

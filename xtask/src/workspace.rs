@@ -1,6 +1,6 @@
 //! Where the source, the tools and the built programs are.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -64,6 +64,19 @@ pub fn programs() -> Result<PathBuf> {
 pub fn programs_of(release: bool) -> Result<PathBuf> {
     let own = programs()?;
     Ok(if release { own.with_file_name("release") } else { own })
+}
+
+/// Every file below a folder that git has or would take.
+pub fn files(folder: &str) -> Result<Vec<String>> {
+    let mut git = Command::new("git");
+    // The folder may belong to another user than the one (root, in CI) who checks it.
+    git.args(["-c", "safe.directory=*", "ls-files", "-z", "-c", "-o", "--exclude-standard"]);
+    let output = git.arg("--").arg(folder).current_dir(root()).output().context("starting git")?;
+    if !output.status.success() {
+        bail!("git ls-files: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    let names = String::from_utf8(output.stdout).context("a file name is not UTF-8")?;
+    Ok(names.split_terminator('\0').map(str::to_owned).collect())
 }
 
 /// `PATH`, to be handed through programs that would replace it.

@@ -26,6 +26,7 @@ use crate::link::{Link, watch};
 use crate::model::status::Status;
 use crate::model::{Change, Problem};
 use crate::source::{Access, Cluster, Manifests, Settings, Source};
+use crate::status::Events;
 use anyhow::{Context as _, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -86,7 +87,11 @@ pub async fn run(args: RunArgs, judge: impl Fn() -> Result<()> + Send + 'static)
     let node = node_name(args.node.as_deref())?;
     let source = source(&args, node.clone()).await?;
     let (conditions_in, conditions) = mpsc::channel(1);
-    let mut state = State::load(&args, node, source.name(), conditions_in)?;
+    let events = match &source {
+        Source::Cluster(cluster) => Some(Events::new(cluster.client(), node.clone())),
+        Source::Manifests(_) => None,
+    };
+    let mut state = State::load(&args, node, source.name(), (events, conditions_in))?;
     let (changes_in, changes) = mpsc::channel(BATCH);
     let (links_in, links) = mpsc::channel(1);
     let (questions_in, questions) = mpsc::channel(1);

@@ -17,6 +17,7 @@ use crate::model::status::Status;
 use crate::model::{Change, EndpointSlice, ObjectName, Problem, Snapshot};
 use crate::reconcile::planner::NodeTables;
 use crate::reconcile::{Edit, Planner, ids};
+use crate::status::{Complaint, Events};
 use crate::{health, sockets};
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
@@ -56,6 +57,8 @@ pub(super) struct State {
     started: bool,
     source_problems: Vec<Problem>,
     settings_problem: Option<Problem>,
+    /// Where an API server hears of problems.
+    events: Option<Events>,
     failures: Vec<String>,
     status: Status,
 }
@@ -66,7 +69,7 @@ impl State {
         args: &RunArgs,
         node: String,
         source: String,
-        conditions: Sender<web::Asked>,
+        (events, conditions): (Option<Events>, Sender<web::Asked>),
     ) -> Result<Self> {
         args.check()?;
         let pins = PinFolder::new(&args.places.bpffs);
@@ -107,6 +110,7 @@ impl State {
             started: false,
             source_problems: Vec::new(),
             settings_problem: None,
+            events,
             failures: Vec::new(),
         })
     }
@@ -454,6 +458,21 @@ impl State {
         }
     }
 
+    /// The problems that are about Services.
+    fn complaints(&self) -> BTreeSet<Complaint> {
+        let complaint = |problem: &Problem| {
+            let (namespace, name) = problem.subject.strip_prefix("Service ")?.split_once('/')?;
+            let service = self.snapshot.services.get(&ObjectName::new(namespace, name))?;
+            let field = if problem.field.is_empty() { "" } else { ": " };
+            Some(Complaint {
+                service: service.name.clone(),
+                uid: service.uid.clone(),
+                message: format!("{}{field}{}", problem.field, problem.message),
+            })
+        };
+        self.status.problems.iter().filter_map(complaint).collect()
+    }
+
     fn write_status(&mut self) {
         let failure = |message: &String| Problem {
             subject: "kernel".to_owned(),
@@ -470,6 +489,9 @@ impl State {
         let written = self.settings_problem.iter().chain(&self.source_problems).cloned();
         self.status.problems = written.chain(planned).chain(told).collect();
         self.status.synced = self.started;
+        if let Some(events) = &self.events {
+            events.tell(self.complaints());
+        }
         if let Err(error) = self.status.write(&self.args.places.state_dir) {
             tracing::warn!(
                 "writing the status to {}: {error}",

@@ -183,6 +183,9 @@ pub enum AffinityScope {
 pub struct Service {
     /// Its namespace and name.
     pub name: ObjectName,
+    /// `metadata.uid`; empty where no API server gave one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub uid: String,
     /// `spec.type`.
     pub kind: ServiceType,
     /// `spec.clusterIPs` without "None"; empty for headless and `ExternalName` Services.

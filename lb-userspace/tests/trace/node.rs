@@ -10,7 +10,7 @@ use lb_common::layout::conntrack::FlowValue;
 use lb_common::layout::node::{Clock, LinkValue, XdpState};
 use lb_common::wire::{Addr, IpProto, Port};
 use lb_userspace::bpf::clock;
-use lb_userspace::bpf::loader::{self, Capacities, Constants};
+use lb_userspace::bpf::loader::{self, Capacities, Constants, Pins};
 use lb_userspace::bpf::maps::Maps;
 use lb_userspace::cli::lbctl::{Console, run};
 use lb_userspace::reconcile::Edit;
@@ -36,11 +36,13 @@ impl Node {
         let node = Self { bpffs: TempDir::new().unwrap(), state: TempDir::new().unwrap() };
         mount(Some("bpf"), node.bpffs.path(), Some("bpf"), MsFlags::empty(), None::<&str>)
             .expect("mounting bpffs needs root");
-        fs::create_dir_all(node.pins().join("maps")).unwrap();
-        fs::create_dir_all(node.pins().join("links")).unwrap();
+        let [maps, load] = ["maps", "loads/1"].map(|folder| node.pins().join(folder));
+        for folder in [&maps, &load, &node.pins().join("links")] {
+            fs::create_dir_all(folder).unwrap();
+        }
         let constants = Constants { hz: 250, hash_seed: 1, netns_cookie: 0, watched: false };
-        let mut ebpf =
-            loader::load(&constants, &CAPACITIES, Some(&node.pins().join("maps"))).unwrap();
+        let pins = Pins { maps: &maps, load: &load };
+        let mut ebpf = loader::load(&constants, &CAPACITIES, Some(pins)).unwrap();
         let mut maps = Maps::take(&mut ebpf).unwrap();
         for edit in tables::edits(index("veth1"), index("uplink")) {
             maps.apply(&edit).unwrap();

@@ -11,6 +11,8 @@ use std::time::Duration;
 const MANIFEST: &str = include_str!("web.yaml");
 const PORT: u16 = 80;
 pub(super) const NODE_PORT: u16 = 30080;
+/// How long an answer may take: whoever is slow shows in the table, whoever is lost fails.
+const PATIENCE_MS: u64 = 10_000;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What was deployed.
@@ -73,7 +75,8 @@ impl Stage {
         place: Place,
         connections: u32,
     ) -> Result<Client<hold::Report>> {
-        let options = hold::Options { pause_ms: 1000, ..hold::Options::to(self.target(place)) };
+        let to = hold::Options::to(self.target(place));
+        let options = hold::Options { pause_ms: 1000, timeout_ms: PATIENCE_MS, ..to };
         self.start(cluster, place, "hold", options.connections(connections).arguments())
     }
 
@@ -100,6 +103,8 @@ impl Stage {
             Place::Pod => cluster.in_pod(NODES[0], &self.client),
             Place::Outside => Cluster::outside(),
         };
+        // Who measures must not wait for a processor: what is slow is to be the network.
+        command.args(["chrt", "--rr", "1"]);
         command.arg(cluster.programs().join("xtask")).args(["lab", verb]).args(arguments);
         Client::start(command)
     }

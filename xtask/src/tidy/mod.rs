@@ -13,7 +13,6 @@ use crate::workspace;
 use anyhow::{Context, Result, bail};
 use rules::{Finding, Tree};
 use std::fs;
-use std::process::Command;
 
 /// What `tidy` is told: nothing.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
@@ -39,7 +38,7 @@ pub fn check() -> Result<()> {
 fn examine() -> Result<Vec<Finding>> {
     let tree = Tree::new(&read("lb-userspace/src/lib.rs")?)?;
     let mut findings = Vec::new();
-    for path in files()? {
+    for path in workspace::files(".")? {
         // What is not text, and what was removed but not yet from the index, has no lines.
         let Ok(text) = read(&path) else { continue };
         findings.extend(tree.check(&path, &text));
@@ -50,17 +49,4 @@ fn examine() -> Result<Vec<Finding>> {
 fn read(path: &str) -> Result<String> {
     let file = workspace::root().join(path);
     fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))
-}
-
-/// Every file that git has or would take.
-fn files() -> Result<Vec<String>> {
-    let mut git = Command::new("git");
-    // The folder may belong to another user than the one (root, in CI) who checks it.
-    git.args(["-c", "safe.directory=*", "ls-files", "-z", "-c", "-o", "--exclude-standard"]);
-    let output = git.current_dir(workspace::root()).output().context("starting git")?;
-    if !output.status.success() {
-        bail!("git ls-files: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    let names = String::from_utf8(output.stdout).context("a file name is not UTF-8")?;
-    Ok(names.split_terminator('\0').map(str::to_owned).collect())
 }

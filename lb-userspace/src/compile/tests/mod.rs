@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 /// A Service of all kinds of addresses in IPv4, with one port.
 fn service() -> Service {
     Service {
+        uid: String::new(),
         name: ObjectName::new("ns", "web"),
         kind: ServiceType::LoadBalancer,
         cluster_ips: vec!["10.96.0.1".parse().unwrap()],

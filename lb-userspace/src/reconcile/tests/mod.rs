@@ -38,6 +38,7 @@ const ROOMY: Limits = Limits {
 /// A Service of one port, 80, at `10.96.0.<ip>`.
 fn service(name: &str, ip: u8) -> Service {
     Service {
+        uid: String::new(),
         name: ObjectName::new("ns", name),
         kind: ServiceType::NodePort,
         cluster_ips: vec![IpAddr::V4(Ipv4Addr::new(10, 96, 0, ip))],

@@ -39,6 +39,7 @@ pub fn service(object: &api::Service, report: &mut Report) -> Option<Service> {
     let affinity_timeout_s = affinity_timeout(spec, report);
     Some(Service {
         name,
+        uid: object.metadata.uid.clone().unwrap_or_default(),
         kind,
         cluster_ips: if headless || kind == ServiceType::ExternalName {
             Vec::new()

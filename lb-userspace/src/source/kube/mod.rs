@@ -44,6 +44,11 @@ impl Cluster {
         Ok(Self { client, server, node })
     }
 
+    /// The client, for what is told to the server.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
     /// Where it is, for people.
     pub fn server(&self) -> &str {
         &self.server
