@@ -43,6 +43,19 @@ pub enum Reason {
     Stage = 16,
 }
 
+/// What becomes of such a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fate {
+    /// It ends here, and nobody is told.
+    Dropped,
+    /// It is turned into an answer to the client.
+    Answered,
+    /// It goes on untouched.
+    Passed,
+    /// It waits for another one.
+    Held,
+}
+
 impl Reason {
     /// How many there are.
     pub const COUNT: usize = 17;
@@ -72,6 +85,26 @@ impl Reason {
     #[inline(always)]
     pub const fn is_answered(self) -> bool {
         matches!(self, Self::NoEndpoint | Self::NoPort | Self::TooBig | Self::HopLimit | Self::Echo)
+    }
+
+    /// What becomes of the packet.
+    pub const fn fate(self) -> Fate {
+        match self {
+            Self::NoEndpoint | Self::NoPort | Self::TooBig | Self::HopLimit | Self::Echo => {
+                Fate::Answered
+            }
+            Self::Malformed | Self::Headers => Fate::Passed,
+            Self::FragmentHeld => Fate::Held,
+            Self::NoLocalEndpoint
+            | Self::SourcePortsExhausted
+            | Self::FlowTable
+            | Self::NoRoute
+            | Self::StaleSlot
+            | Self::Rewrite
+            | Self::SourceRange
+            | Self::FragmentLost
+            | Self::Stage => Fate::Dropped,
+        }
     }
 
     /// The name used in tables, metrics and JSON.
@@ -121,6 +154,25 @@ impl Reason {
             Self::Headers => "passed untouched: more IPv6 extension headers than are walked",
             Self::Echo => "answered: an echo request to a virtual address",
             Self::Stage => "dropped: a program that should go on with the packet is missing",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fate_and_sentence_and_programs_agree() {
+        for reason in Reason::ALL {
+            let words = match reason.fate() {
+                Fate::Dropped => ["dropped:", "dropped:"],
+                Fate::Answered => ["refused:", "answered:"],
+                Fate::Passed => ["passed untouched:", "passed untouched:"],
+                Fate::Held => ["held:", "held:"],
+            };
+            assert!(words.iter().any(|word| reason.sentence().starts_with(word)), "{reason:?}");
+            assert_eq!(reason.fate() == Fate::Answered, reason.is_answered(), "{reason:?}");
         }
     }
 }

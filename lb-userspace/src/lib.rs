@@ -19,8 +19,12 @@ pub mod bpf;
 mod probe;
 /// UDP sockets of the node that stay with an endpoint that is gone.
 pub mod sockets;
+/// Sockets that answer over HTTP.
+pub mod http;
 /// Answers to load balancers that ask whether this node has endpoints.
 pub mod health;
+/// Numbers for Prometheus.
+pub mod metrics;
 /// What the API server is told of Services.
 pub mod status;
 /// What the operator asked.

@@ -14,6 +14,10 @@ mod links;
 mod settings;
 /// Questions of people.
 pub(crate) mod socket;
+/// Metrics and kin.
+mod web;
+/// How long changes take.
+mod triggers;
 /// What the agent knows and does.
 mod state;
 
@@ -31,8 +35,9 @@ use socket::{Asked, Socket};
 use state::State;
 use std::convert::Infallible;
 use std::fs::File;
+use std::ops::ControlFlow;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::JoinHandle;
 
@@ -53,6 +58,8 @@ enum Event {
     Links(Vec<Link>),
     /// Somebody asks.
     Asked(Asked),
+    /// Somebody asks how the agent stands.
+    Condition(web::Asked),
     /// Something failed a while ago: try again.
     Retry,
     /// The file of settings cannot be used as it is now.
@@ -79,11 +86,12 @@ pub async fn run(args: RunArgs, judge: impl Fn() -> Result<()> + Send + 'static)
     let _lock = lock(&args.places.state_dir)?;
     let node = node_name(args.node.as_deref())?;
     let source = source(&args, node.clone()).await?;
+    let (conditions_in, conditions) = mpsc::channel(1);
     let events = match &source {
         Source::Cluster(cluster) => Some(Events::new(cluster.client(), node.clone())),
         Source::Manifests(_) => None,
     };
-    let mut state = State::load(&args, node, source.name(), events)?;
+    let mut state = State::load(&args, node, source.name(), (events, conditions_in))?;
     let (changes_in, changes) = mpsc::channel(BATCH);
     let (links_in, links) = mpsc::channel(1);
     let (questions_in, questions) = mpsc::channel(1);
@@ -95,6 +103,7 @@ pub async fn run(args: RunArgs, judge: impl Fn() -> Result<()> + Send + 'static)
         changes,
         links,
         questions,
+        conditions,
     };
     let result = tokio::select! {
         result = follow(&mut state, &mut sources) => result,
@@ -140,6 +149,7 @@ struct Sources {
     changes: Receiver<Change>,
     links: Receiver<Vec<Link>>,
     questions: Receiver<Asked>,
+    conditions: Receiver<web::Asked>,
 }
 
 async fn follow(state: &mut State, sources: &mut Sources) -> Result<Ending> {
@@ -149,6 +159,7 @@ async fn follow(state: &mut State, sources: &mut Sources) -> Result<Ending> {
     // A clock of its own: events in quick succession must not put a retry off for ever.
     let mut retry = tokio::time::interval(RETRY);
     let mut look = tokio::time::interval(LOOK);
+    state.open_web();
     loop {
         if !state.is_unfinished() {
             retry.reset();
@@ -164,6 +175,7 @@ async fn follow(state: &mut State, sources: &mut Sources) -> Result<Ending> {
                 None => return ended(&mut sources.watch, "the node's links").await,
             },
             Some(asked) = sources.questions.recv() => Event::Asked(asked),
+            Some(asked) = sources.conditions.recv() => Event::Condition(asked),
             _ = retry.tick(), if state.is_unfinished() => Event::Retry,
             _ = look.tick(), if sources.settings.is_some() => match look_at(&mut sources.settings) {
                 Look::Same => continue,
@@ -176,27 +188,42 @@ async fn follow(state: &mut State, sources: &mut Sources) -> Result<Ending> {
             _ = terminate.recv() => Event::Stop("SIGTERM"),
             _ = interrupt.recv() => Event::Stop("SIGINT"),
         };
-        match event {
-            Event::Changes(changes) => state.change(changes),
-            Event::Links(links) => state.set_links(links),
-            Event::Asked((question, reply)) => {
-                // Whoever asked may be gone.
-                let _ = reply.send(state.answer(&question));
-                continue;
-            }
-            Event::Retry => state.retry()?,
-            Event::Settings(problem) => state.set_settings_problem(problem),
-            Event::Stop(signal) => {
-                tracing::info!(signal, "ending; the datapath stays as it is");
-                return Ok(Ending::Told);
-            }
+        state.progress().set_turn(Some(Instant::now()));
+        let next = turn(state, event)?;
+        state.progress().set_turn(None);
+        if let ControlFlow::Break(ending) = next {
+            return Ok(ending);
         }
-        state.settle();
     }
 }
 
 fn look_at(settings: &mut Option<SettingsFile>) -> Look {
     settings.as_mut().map_or(Look::Same, SettingsFile::look)
+}
+
+/// Deals with one event.
+fn turn(state: &mut State, event: Event) -> Result<ControlFlow<Ending>> {
+    match event {
+        Event::Changes(changes) => state.change(changes),
+        Event::Links(links) => state.set_links(links),
+        Event::Asked((question, reply)) => {
+            // Whoever asked may be gone.
+            let _ = reply.send(state.answer(&question));
+            return Ok(ControlFlow::Continue(()));
+        }
+        Event::Condition(reply) => {
+            let _ = reply.send(state.condition());
+            return Ok(ControlFlow::Continue(()));
+        }
+        Event::Retry => state.retry()?,
+        Event::Settings(problem) => state.set_settings_problem(problem),
+        Event::Stop(signal) => {
+            tracing::info!(signal, "ending; the datapath stays as it is");
+            return Ok(ControlFlow::Break(Ending::Told));
+        }
+    }
+    state.settle();
+    Ok(ControlFlow::Continue(()))
 }
 
 /// Why a source ended: it never should.

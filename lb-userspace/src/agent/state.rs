@@ -2,6 +2,8 @@
 
 use super::links::Links;
 use super::socket::{Answer, Question};
+use super::triggers::Triggers;
+use super::web::{self, Desk, Web};
 use crate::bpf::datapath::{Datapath, Options};
 use crate::bpf::loader::Capacities;
 use crate::bpf::pin::PinFolder;
@@ -10,6 +12,7 @@ use crate::compile::{self, Family, NodeView};
 use crate::config::{RunArgs, SocketLb};
 use crate::health::board::Board;
 use crate::link::Link;
+use crate::metrics::{Condition, Progress, Reader};
 use crate::model::status::Status;
 use crate::model::{Change, EndpointSlice, ObjectName, Problem, Snapshot};
 use crate::reconcile::planner::NodeTables;
@@ -17,12 +20,15 @@ use crate::reconcile::{Edit, Planner, ids};
 use crate::status::{Complaint, Events};
 use crate::{health, sockets};
 use anyhow::{Context as _, Result};
+use jiff::Timestamp;
 use lb_common::wire::IpProto;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
+use tokio::sync::mpsc::Sender;
 
 /// The agent's state.
 pub(super) struct State {
@@ -41,6 +47,11 @@ pub(super) struct State {
     /// What was told last.
     board: Option<Board>,
     sockets: sockets::Closer,
+    web: Web,
+    progress: Progress,
+    triggers: Triggers,
+    /// Kinds that the API server answers questions about, or does not.
+    watched: BTreeMap<&'static str, bool>,
     dirty: BTreeSet<ObjectName>,
     synced: bool,
     started: bool,
@@ -58,11 +69,19 @@ impl State {
         args: &RunArgs,
         node: String,
         source: String,
-        events: Option<Events>,
+        (events, conditions): (Option<Events>, Sender<web::Asked>),
     ) -> Result<Self> {
         args.check()?;
+        let pins = PinFolder::new(&args.places.bpffs);
+        let progress = Progress::default();
+        let desk = Desk {
+            progress: progress.clone(),
+            conditions,
+            reader: Arc::new(Mutex::new(Reader::new(pins.maps()))),
+            limits: args.metrics.limits(),
+        };
         let mut datapath = Datapath::load(Options {
-            pins: PinFolder::new(&args.places.bpffs),
+            pins,
             capacities: Capacities::default(),
             tc: args.tc.into(),
         })?;
@@ -82,6 +101,10 @@ impl State {
             health: health::Server::new(Handle::current()).with_proxy(args.healthz.addrs()),
             board: None,
             sockets: sockets::Closer::default(),
+            web: Web::new(args.metrics.addrs(), desk),
+            progress,
+            triggers: Triggers::since(Timestamp::now().as_millisecond()),
+            watched: BTreeMap::new(),
             dirty: BTreeSet::new(),
             synced: false,
             started: false,
@@ -97,6 +120,7 @@ impl State {
         for change in changes {
             match change {
                 Change::Service(name, service) => {
+                    self.progress.service_changed(Timestamp::now());
                     set(&mut self.snapshot.services, name.clone(), service.map(|service| *service));
                     self.dirty.insert(name);
                 }
@@ -105,6 +129,7 @@ impl State {
                     self.snapshot.node = node;
                     self.renew_view();
                 }
+                Change::Watched(kind, up) => drop(self.watched.insert(kind, up)),
                 Change::Problems(problems) => self.source_problems = problems,
                 Change::Synced => self.synced = true,
             }
@@ -112,6 +137,7 @@ impl State {
     }
 
     fn change_slice(&mut self, name: &ObjectName, slice: Option<EndpointSlice>) {
+        self.progress.endpoints_changed(Timestamp::now());
         let owner = slice.as_ref().map(|slice| ObjectName::new(&name.namespace, &slice.service));
         let before = self.slice_owners.remove(name);
         // A slice may have moved to another Service.
@@ -122,9 +148,11 @@ impl State {
                     self.snapshot.slices.remove(&before);
                 }
             }
+            self.triggers.forget(&before);
             self.dirty.insert(before);
         }
         if let (Some(owner), Some(slice)) = (owner, slice) {
+            self.triggers.note(&owner, slice.trigger);
             let slices = self.snapshot.slices.entry(owner.clone()).or_default();
             slices.insert(name.name.clone(), slice);
             self.slice_owners.insert(name.clone(), owner.clone());
@@ -166,6 +194,47 @@ impl State {
         Answer::Explanation(Box::new(explanation))
     }
 
+    /// The loop's own numbers.
+    pub(super) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Lets people and their tools ask over HTTP.
+    pub(super) fn open_web(&mut self) {
+        self.web.open();
+    }
+
+    /// How the agent stands now.
+    pub(super) fn condition(&self) -> Condition {
+        let tables = self.planner.actual();
+        let problems = if self.started { &self.status.problems } else { &self.source_problems };
+        Condition {
+            obstacle: self.obstacle(),
+            synced: self.synced,
+            watched: self.watched.clone(),
+            problems: problems.len(),
+            entries: tables.entries().into(),
+            without_local_endpoints: tables.without_local_endpoints(),
+        }
+    }
+
+    /// Why the agent is not ready, as a sentence.
+    fn obstacle(&self) -> Option<String> {
+        if !self.synced {
+            let why = self.source_problems.first();
+            let why = why.map(|problem| format!(": {problem}")).unwrap_or_default();
+            let source = &self.status.source;
+            return Some(format!("not every object of {source} has been read yet{why}"));
+        }
+        if let Some(failure) = self.failures.first() {
+            return Some(format!("{failure}; it is tried again"));
+        }
+        if !self.links.are_known() {
+            return Some("the node's links are not known yet".to_owned());
+        }
+        (!self.started).then(|| "the maps are not written yet".to_owned())
+    }
+
     /// Whether the kernel refused something.
     fn has_failed(&self) -> bool {
         !self.failures.is_empty()
@@ -173,12 +242,14 @@ impl State {
 
     /// Whether something is to be tried again.
     pub(super) fn is_unfinished(&self) -> bool {
-        self.has_failed() || self.sockets.is_unfinished() || !self.health.problems().is_empty()
+        let closed = !self.health.problems().is_empty() || !self.web.problems().is_empty();
+        self.has_failed() || self.sockets.is_unfinished() || closed
     }
 
     /// Gets ready for another try: if the kernel refused something, reads its tables anew and
     /// plans everything again.
     pub(super) fn retry(&mut self) -> Result<()> {
+        self.open_web();
         self.sockets.close_late(|key| self.datapath.maps().socket(key));
         if !self.has_failed() {
             return Ok(());
@@ -197,16 +268,32 @@ impl State {
             return;
         }
         let first = !self.started;
+        let began = (first || !self.dirty.is_empty()).then(Instant::now);
         if first {
             self.start();
         } else {
             self.settle_services();
+        }
+        if let Some(began) = began {
+            self.note_round(began);
         }
         self.sockets.close(|key| self.datapath.maps().socket(key));
         self.settle_health();
         self.write_status();
         if first {
             self.announce();
+        }
+    }
+
+    /// What changed has been written, or the kernel refused.
+    fn note_round(&mut self, began: Instant) {
+        let now = Timestamp::now();
+        let succeeded = !self.has_failed();
+        self.progress.written(began.elapsed(), succeeded, now);
+        if succeeded {
+            for (family, took) in self.triggers.take(now.as_millisecond()) {
+                self.progress.programmed(family, took);
+            }
         }
     }
 
@@ -397,9 +484,10 @@ impl State {
         for problem in planned.iter().filter(|problem| !self.status.problems.contains(problem)) {
             tracing::warn!("{problem}");
         }
-        let failures = self.failures.iter().map(failure);
+        // These two were told when they happened.
+        let told = self.web.problems().iter().cloned().chain(self.failures.iter().map(failure));
         let written = self.settings_problem.iter().chain(&self.source_problems).cloned();
-        self.status.problems = written.chain(planned).chain(failures).collect();
+        self.status.problems = written.chain(planned).chain(told).collect();
         self.status.synced = self.started;
         if let Some(events) = &self.events {
             events.tell(self.complaints());

@@ -56,6 +56,19 @@ impl Family {
         if addr.is_v4() { Self::V4 } else { Self::V6 }
     }
 
+    /// The family with this number.
+    pub fn numbered(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| family.number() == number)
+    }
+
+    /// Kubernetes' spelling.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        }
+    }
+
     /// 4 or 6.
     pub fn number(self) -> u8 {
         match self {

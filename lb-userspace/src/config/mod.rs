@@ -7,6 +7,7 @@ pub mod file;
 use crate::bpf::attach::TcMode;
 use crate::compile::node::{NodePortAddresses, NodePorts, SnatMode};
 use crate::link::role::XdpMode;
+use crate::metrics::Limits;
 use clap::{ArgAction, Args, ValueEnum};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use ipnet::IpNet;
@@ -54,6 +55,38 @@ fn bind_address(text: &str) -> Result<Option<SocketAddr>, String> {
     }
     let addr = text.parse().map(Some);
     addr.map_err(|_| "expected an address with a port, such as 0.0.0.0:10256".to_owned())
+}
+
+/// What the agent tells over HTTP.
+#[derive(Args, Clone, Debug)]
+pub struct Metrics {
+    /// Where `/metrics`, `/readyz`, `/livez` and `/version` are answered; nowhere if empty
+    #[arg(
+        long,
+        value_name = "ADDR:PORT,..",
+        value_delimiter = ',',
+        value_parser = bind_address,
+        default_value = "127.0.0.1:10249"
+    )]
+    pub metrics_bind_address: Vec<Option<SocketAddr>>,
+    /// How many service ports have counters of their own; the others are summed
+    #[arg(long, value_name = "COUNT", default_value_t = 1000)]
+    pub metrics_max_services: usize,
+    /// How many endpoints have counters of their own; the others are summed, if it is not 0
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    pub metrics_max_backends: usize,
+}
+
+impl Metrics {
+    /// The addresses.
+    pub fn addrs(&self) -> Vec<SocketAddr> {
+        self.metrics_bind_address.iter().flatten().copied().collect()
+    }
+
+    /// How many series there may be.
+    pub fn limits(&self) -> Limits {
+        Limits { services: self.metrics_max_services, backends: self.metrics_max_backends }
+    }
 }
 
 /// Arguments of `lb-agent health`.
@@ -127,6 +160,9 @@ pub struct RunArgs {
     #[command(flatten)]
     /// Where load balancers ask
     pub healthz: Healthz,
+    #[command(flatten)]
+    /// Where monitoring asks
+    pub metrics: Metrics,
     #[command(flatten)]
     /// Where things are kept
     pub places: Places,

@@ -4,8 +4,8 @@
 //! `compile::health` says what is told of which Service; here are the sockets. Whoever owns the
 //! server owns the runtime that drives it, and the sockets belong to the network namespace of the
 //! thread that calls [`Server::apply`]; there is no other state. kube-proxy's answers are the
-//! reference (`pkg/proxy/healthcheck/service_health.go`). A client can take nothing but its own
-//! time: what it sends is not kept, how long it takes and how many there are is limited.
+//! reference (`pkg/proxy/healthcheck/service_health.go`). How clients are served, and how many, is
+//! `http`'s business.
 
 /// What is answered.
 mod answer;
@@ -13,19 +13,24 @@ mod answer;
 pub mod board;
 /// The process that outlives the agent.
 pub mod process;
-/// One socket that is listened at, and its clients.
-mod listener;
 
 use crate::compile::Family;
 use crate::compile::health::Check;
+use crate::http::{Clients, Listener};
 use crate::model::{ObjectName, Problem};
 use answer::{Facts, Shared};
 use board::Board;
-use listener::{Clients, Listener};
+use hyper::Request;
+use hyper::body::Incoming;
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::ready;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use tokio::runtime::Handle;
+
+/// How many clients all sockets together serve at a time.
+const MOST_CLIENTS: usize = 256;
 
 /// Sockets at the health check node ports of all Services.
 #[derive(Debug)]
@@ -36,7 +41,7 @@ pub struct Server {
     proxy_addrs: Vec<SocketAddr>,
     proxy: Shared,
     clients: Clients,
-    listeners: BTreeMap<Place, Listener>,
+    listeners: BTreeMap<Place, (Arc<Facts>, Listener)>,
     problems: Vec<Problem>,
 }
 
@@ -69,7 +74,7 @@ impl Server {
             addrs: whole.into(),
             proxy_addrs: Vec::new(),
             proxy,
-            clients: Clients::default(),
+            clients: Clients::at_most(MOST_CLIENTS),
             listeners: BTreeMap::new(),
             problems: Vec::new(),
         }
@@ -106,8 +111,8 @@ impl Server {
         self.listeners.retain(|place, _| wanted.contains_key(place));
         self.problems.clear();
         for (place, local_endpoints) in wanted {
-            if let Some(listener) = self.listeners.get(&place) {
-                listener.facts().set_local_endpoints(local_endpoints);
+            if let Some((facts, _)) = self.listeners.get(&place) {
+                facts.set_local_endpoints(local_endpoints);
             } else if let Err(error) = self.open(&place, local_endpoints) {
                 self.problems.push(not_open(&place, &error));
             }
@@ -158,8 +163,11 @@ impl Server {
             }
             None => Facts::about_proxy(self.proxy.clone()),
         };
-        let listener = Listener::open(place.addr, facts, &self.runtime, &self.clients)?;
-        self.listeners.insert(place.clone(), listener);
+        let facts = Arc::new(facts);
+        let told = facts.clone();
+        let answer = move |asked: Request<Incoming>| ready(told.answer(asked.uri().path()));
+        let listener = Listener::open_shared(place.addr, &self.runtime, &self.clients, answer)?;
+        self.listeners.insert(place.clone(), (facts, listener));
         Ok(())
     }
 }

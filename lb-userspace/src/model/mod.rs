@@ -242,6 +242,19 @@ pub struct EndpointSlice {
     pub endpoints: Vec<Endpoint>,
     /// Endpoints and ports that it lists and that cannot be used.
     pub unusable: Vec<Unusable>,
+    /// What it was changed for last, as far as the control plane says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<Trigger>,
+}
+
+/// The change of a pod or Service that made the control plane write a slice, for measuring how
+/// long it takes until packets follow it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Trigger {
+    /// Annotation `endpoints.kubernetes.io/last-change-trigger-time`: milliseconds since 1970.
+    pub at_ms: i64,
+    /// `addressType: IPv6`.
+    pub ipv6: bool,
 }
 
 /// `ports[]` of an `EndpointSlice`.
@@ -334,6 +347,8 @@ pub enum Change {
     Slice(ObjectName, Option<EndpointSlice>),
     /// The agent's own Node is now this.
     Node(Node),
+    /// The API server answers questions about this kind of objects, or does not.
+    Watched(&'static str, bool),
     /// These are all the problems that the source has now.
     Problems(Vec<Problem>),
     /// Everything that existed at the start has been reported. Nothing may be written to the

@@ -20,9 +20,12 @@ mod claims;
 mod step;
 /// What an address means at all.
 mod addresses;
+/// How much there is of everything.
+mod census;
 /// The owner of it all, one Service at a time.
 pub mod planner;
 
+pub use census::Policy;
 pub(crate) use entry::name as port_name;
 pub use planner::Planner;
 pub use tables::{Edit, Tables};

@@ -141,6 +141,7 @@ fn slice(port: &PortName, flow: &Flow, number: usize) -> EndpointSlice {
         }],
         endpoints: vec![endpoint],
         unusable: Vec::new(),
+        trigger: None,
     }
 }
 

@@ -80,7 +80,7 @@ impl<'a> World<'a> {
                     self.problems.insert(format!("EndpointSlice {name}"), problems.clone());
                     touched.extend(self.replace_slice(name, slice.clone()));
                 }
-                Change::Node(_) | Change::Problems(_) | Change::Synced => {}
+                Change::Node(_) | Change::Watched(..) | Change::Problems(_) | Change::Synced => {}
             }
         }
         touched

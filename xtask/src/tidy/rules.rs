@@ -17,10 +17,11 @@ struct Fence {
     inside: &'static [&'static str],
 }
 
-const FENCES: [Fence; 4] = [
+const FENCES: [Fence; 5] = [
     Fence { name: "kube", inside: &["source/", "status/"] },
     Fence { name: "k8s_openapi", inside: &["source/", "status/"] },
     Fence { name: "aya", inside: &["bpf/"] },
+    Fence { name: "prometheus_client", inside: &["metrics/"] },
     Fence { name: "clap", inside: &["cli/", "config/", "bin/"] },
 ];
 

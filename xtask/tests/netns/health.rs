@@ -2,11 +2,10 @@
 
 use crate::patience::{LONG, eventually};
 use crate::stage::{PODS, Stage, node_ports};
-use anyhow::Context as _;
+use crate::web::get;
 use serde_json::{Value, json};
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use xtask::lab::Host;
 use xtask::lab::agent::built;
 
@@ -74,15 +73,8 @@ fn told(from: &Host, to: SocketAddr) -> Option<(u16, u64)> {
 }
 
 fn ask(from: &Host, to: SocketAddr) -> anyhow::Result<(u16, Value)> {
-    from.within(|| {
-        let mut stream = TcpStream::connect(to)?;
-        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: node\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let status = answer.split(' ').nth(1).context("no status")?.parse()?;
-        let (_, body) = answer.split_once("\r\n\r\n").context("no body")?;
-        Ok((status, serde_json::from_str(body)?))
-    })
+    let (status, body) = get(from, to, "/healthz")?;
+    Ok((status, serde_json::from_str(&body)?))
 }
 
 /// Packets find their way without an agent: nobody has to turn away while it is replaced.

@@ -26,6 +26,8 @@ mod chain;
 mod probe;
 /// Fragments in any order.
 mod raw;
+/// Pages of HTTP servers.
+mod web;
 
 /// Every pod gets its share.
 mod spread;
@@ -57,6 +59,8 @@ mod addresses;
 mod ports;
 /// A load balancer that asks.
 mod health;
+/// What monitoring sees.
+mod metrics;
 /// Processes of the node.
 mod sockets;
 /// Clients that come back.

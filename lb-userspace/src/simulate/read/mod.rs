@@ -120,7 +120,9 @@ fn happened(op: Op, object: Delivered) -> Delivered {
     let change = match object.change {
         Change::Service(name, _) => Change::Service(name, None),
         Change::Slice(name, _) => Change::Slice(name, None),
-        other @ (Change::Node(_) | Change::Problems(_) | Change::Synced) => other,
+        other @ (Change::Node(_) | Change::Watched(..) | Change::Problems(_) | Change::Synced) => {
+            other
+        }
     };
     Delivered { change, problems: Vec::new() }
 }

@@ -182,6 +182,7 @@ fn slice(
         ports,
         endpoints,
         unusable: Vec::new(),
+        trigger: None,
     }
 }
 

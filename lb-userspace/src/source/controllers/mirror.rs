@@ -78,6 +78,7 @@ fn mirror(name: &ObjectName, object: &api::Endpoints, report: &mut Report) -> Ve
                     ports: ports.clone(),
                     endpoints,
                     unusable: Vec::new(),
+                    trigger: None,
                 });
             }
         }

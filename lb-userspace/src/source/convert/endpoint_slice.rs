@@ -2,13 +2,15 @@
 //!
 //! An endpoint or port that cannot be used is dropped alone.
 
-use crate::model::{Endpoint, EndpointPort, EndpointSlice};
+use crate::model::{Endpoint, EndpointPort, EndpointSlice, Trigger};
 use crate::source::convert::field;
 use crate::source::report::{Report, quoted};
+use jiff::Timestamp;
 use k8s_openapi::api::discovery::v1 as api;
 use std::net::IpAddr;
 
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
+const TRIGGER_TIME: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 
 /// The slice that `object` describes; `None` if it has no name, no Service, no addresses that
 /// packets can be sent to (`addressType: FQDN`), or belongs to another proxy.
@@ -29,7 +31,15 @@ pub fn endpoint_slice(object: &api::EndpointSlice, report: &mut Report) -> Optio
             .filter_map(|(index, one)| endpoint(one, index, ipv4, report))
             .collect(),
         unusable: report.take_unusable(),
+        trigger: trigger(object, ipv4),
     })
+}
+
+/// A time that cannot be read is no time, as with kube-proxy: it is measured with, nothing more.
+fn trigger(object: &api::EndpointSlice, ipv4: bool) -> Option<Trigger> {
+    let text = field::annotation(&object.metadata, TRIGGER_TIME)?;
+    let time: Timestamp = text.parse().ok()?;
+    Some(Trigger { at_ms: time.as_millisecond(), ipv6: !ipv4 })
 }
 
 fn service_name(object: &api::EndpointSlice, report: &mut Report) -> Option<String> {

@@ -18,6 +18,21 @@ struct Known {
     complete: bool,
     /// Why the server could not be asked.
     trouble: Option<String>,
+    /// Whether it can be, as it was told last.
+    watched: Option<bool>,
+}
+
+impl Known {
+    /// Whether the server can be asked now, if that was not told before.
+    fn news_of_watch(&mut self, kind: Kind, seen: &Seen) -> Option<Change> {
+        let is_watched = match seen {
+            Seen::Trouble(_) => false,
+            Seen::Restart => return None,
+            Seen::Object(..) | Seen::Gone(_) | Seen::Complete => true,
+        };
+        let is_news = self.watched.replace(is_watched) != Some(is_watched);
+        is_news.then_some(Change::Watched(kind.name(), is_watched))
+    }
 }
 
 /// What is known of all kinds.
@@ -49,6 +64,7 @@ impl Store {
         };
         let mut is_news = trouble != known.trouble;
         known.trouble = trouble;
+        changes.extend(known.news_of_watch(kind, &seen));
         match seen {
             Seen::Trouble(_) => {}
             Seen::Restart => known.listed = Some(BTreeSet::new()),

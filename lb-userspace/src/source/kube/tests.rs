@@ -48,6 +48,8 @@ fn words(changes: &[Change]) -> Vec<String> {
         Change::Slice(name, Some(_)) => format!("slice {name}"),
         Change::Slice(name, None) => format!("no slice {name}"),
         Change::Node(node) => format!("Node {} {}", node.name, node.labels.len()),
+        Change::Watched(kind, true) => format!("{kind} watched"),
+        Change::Watched(kind, false) => format!("{kind} not watched"),
         Change::Problems(problems) => format!("{} problems", problems.len()),
         Change::Synced => "synced".to_owned(),
     };
@@ -80,7 +82,8 @@ fn it_is_synced_when_every_kind_was_told_once() {
         told.extend(store.take(kind, Seen::Restart));
         told.extend(store.take(kind, Seen::Complete));
     }
-    assert_eq!(told, [Change::Synced]);
+    let expected = ["Node watched", "Service watched", "EndpointSlice watched", "synced"];
+    assert_eq!(words(&told), expected);
     // Never again.
     assert_eq!(store.take(Kind::Service, Seen::Restart), []);
     assert_eq!(store.take(Kind::Service, Seen::Complete), []);
@@ -101,11 +104,11 @@ fn a_list_that_breaks_off_takes_nothing_away() {
     let mut store = filled();
     store.take(Kind::Service, Seen::Restart);
     let told = store.take(Kind::Service, Seen::Trouble("connection reset".to_owned()));
-    assert_eq!(words(&told), ["1 problems"]);
+    assert_eq!(words(&told), ["Service not watched", "1 problems"]);
     // Still in trouble until something was told.
     assert_eq!(store.take(Kind::Service, Seen::Restart), []);
     let told = store.take(Kind::Service, object("web", &service("web", "10.96.0.1")));
-    assert_eq!(words(&told), ["Service default/web", "0 problems"]);
+    assert_eq!(words(&told), ["Service watched", "Service default/web", "0 problems"]);
     assert_eq!(store.take(Kind::Service, Seen::Complete), []);
 }
 
@@ -334,7 +337,10 @@ async fn a_cluster_is_told_as_changes() {
     }
     let mut words = words(&told);
     words.sort();
-    assert_eq!(words, ["Service default/web", "slice default/web-1", "synced"]);
+    let watched = ["EndpointSlice watched", "Node watched", "Service watched"];
+    let objects = ["Service default/web", "slice default/web-1"];
+    words.retain(|word| !watched.contains(&word.as_str()));
+    assert_eq!(words, [objects[0], objects[1], "synced"]);
     let asked = asked.lock().unwrap();
     let node = asked.iter().find(|path| path.starts_with("/api/v1/nodes")).unwrap();
     assert!(node.contains("fieldSelector=metadata.name%3Dnode-a"), "{node}");

@@ -43,18 +43,27 @@ impl Kind {
 
     /// Its group, version, name and plural.
     fn resource(self) -> ApiResource {
-        let (group, kind, plural) = match self {
-            Self::Service => ("", "Service", "services"),
-            Self::EndpointSlice => ("discovery.k8s.io", "EndpointSlice", "endpointslices"),
-            Self::Node => ("", "Node", "nodes"),
+        let (group, plural) = match self {
+            Self::Service => ("", "services"),
+            Self::EndpointSlice => ("discovery.k8s.io", "endpointslices"),
+            Self::Node => ("", "nodes"),
         };
         let api_version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") };
         ApiResource {
             group: group.to_owned(),
             version: "v1".to_owned(),
             api_version,
-            kind: kind.to_owned(),
+            kind: self.name().to_owned(),
             plural: plural.to_owned(),
+        }
+    }
+
+    /// Its name, as objects have it in `kind`.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Service => "Service",
+            Self::EndpointSlice => "EndpointSlice",
+            Self::Node => "Node",
         }
     }
 

@@ -419,6 +419,23 @@ fn slice(change: Value) -> (Option<crate::model::EndpointSlice>, Vec<String>) {
 }
 
 #[test]
+fn the_time_of_a_trigger_is_read_if_it_can_be() {
+    let of = |time: &str, kind: &str| {
+        let annotations = json!({"endpoints.kubernetes.io/last-change-trigger-time": time});
+        let metadata = json!({"name": "s-1", "labels": {"kubernetes.io/service-name": "s"},
+            "annotations": annotations});
+        let (slice, said) = slice(json!({"metadata": metadata, "addressType": kind,
+            "endpoints": []}));
+        assert_eq!(said, [""; 0]);
+        slice.unwrap().trigger.map(|trigger| (trigger.at_ms, trigger.ipv6))
+    };
+    assert_eq!(of("1970-01-02T00:00:00Z", "IPv4"), Some((86_400_000, false)));
+    assert_eq!(of("1970-01-02T02:00:00.123456789+02:00", "IPv6"), Some((86_400_123, true)));
+    assert_eq!(of("yesterday", "IPv4"), None);
+    assert_eq!(slice(json!({})).0.unwrap().trigger, None);
+}
+
+#[test]
 fn an_endpoint_without_conditions_is_ready_and_only_its_first_address_counts() {
     let (slice, said) = slice(json!({}));
     let slice = slice.unwrap();

@@ -65,7 +65,7 @@ impl Desk {
             }
             Change::Problems(problems) => self.problems = problems,
             Change::Synced => self.synced = true,
-            Change::Slice(..) | Change::Node(_) => {}
+            Change::Slice(..) | Change::Node(_) | Change::Watched(..) => {}
         }
     }
 

@@ -69,7 +69,7 @@ fn snapshot() -> Snapshot {
                 let owner = ObjectName::new("default", "kubia");
                 snapshot.slices.entry(owner).or_default().insert(name.name, slice.unwrap());
             }
-            Change::Node(_) | Change::Problems(_) | Change::Synced => {}
+            Change::Node(_) | Change::Watched(..) | Change::Problems(_) | Change::Synced => {}
         }
     }
     snapshot

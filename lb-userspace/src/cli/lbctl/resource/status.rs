@@ -94,7 +94,7 @@ pub(crate) fn read(source: &Source<'_>) -> Result<StatusView> {
         agent: status.as_ref().map(AgentView::from),
         layout: VERSION,
         services: services(tables, &Counters::default()).len(),
-        backends: used_backends(tables),
+        backends: tables.used_backends(),
         attachments: place.attachments(),
         maps: map_views(place, maps, tables)?,
         reasons: maps.reasons()?.into_iter().map(ReasonView::from).collect(),
@@ -113,25 +113,8 @@ fn map_views(place: &Place, maps: &Maps, tables: &Tables) -> Result<Vec<MapView>
     let evicting =
         evicting.map(|(name, entries)| MapView::new(name, entries, capacity(name), true));
     let refusing =
-        written(tables).map(|(name, entries)| MapView::new(name, entries, capacity(name), false));
+        tables.entries().map(|(name, entries)| MapView::new(name, entries, capacity(name), false));
     Ok(evicting.into_iter().chain(refusing).collect())
-}
-
-/// The maps that the agent fills.
-fn written(tables: &Tables) -> [(&'static str, usize); 7] {
-    [
-        (name::SERVICES, tables.services.len()),
-        (name::FRONTENDS, tables.frontends.len()),
-        (name::BACKENDS, used_backends(tables)),
-        (name::SLOTS, tables.slots.values().map(Vec::len).sum()),
-        (name::LINKS, tables.links.len()),
-        (name::ADDRESSES, tables.addresses.len()),
-        (name::CLUSTER_CIDRS, tables.cidrs.len()),
-    ]
-}
-
-fn used_backends(tables: &Tables) -> usize {
-    tables.backends.values().filter(|backend| backend.service != 0).count()
 }
 
 /// The status in the form that people read.

@@ -1,14 +1,9 @@
 //! One socket that is listened at, and its clients.
-//!
-//! A connection is one question: it is answered, closed, and over after [`PATIENCE`] at the
-//! latest; what comes behind its head is not read. The newest clients are served: beyond [`MOST_CLIENTS`] the oldest one is dropped, so
-//! whoever opens connections without end keeps nobody else from being answered.
 
-use super::answer::Facts;
-use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use nix::sys::socket::{
     AddressFamily, Backlog, Shutdown, SockFlag, SockType, SockaddrStorage, bind, listen,
@@ -16,10 +11,10 @@ use nix::sys::socket::{
 };
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::future::ready;
+use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -29,8 +24,6 @@ use tokio::time::{sleep, timeout};
 
 /// How long a client may take for its question and our answer together.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How many clients all sockets together serve at a time.
-const MOST_CLIENTS: usize = 256;
 /// How many bytes of a question are kept.
 const MOST_BYTES: usize = 16 * 1024;
 /// How long nobody is let in after the kernel refused to (no descriptor left, most likely).
@@ -38,30 +31,66 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// A socket that is listened at; it and its clients' connections are closed when dropped.
 #[derive(Debug)]
-pub(super) struct Listener {
+pub struct Listener {
     socket: Arc<TcpListener>,
-    facts: Arc<Facts>,
     task: JoinHandle<()>,
 }
 
 impl Listener {
-    /// Listens at `addr` and answers with `facts`.
-    pub(super) fn open(
+    /// Listens at `addr`, in the network namespace of the calling thread, and gives each question
+    /// the answer that `answer` makes of it.
+    ///
+    /// # Errors
+    /// The address is not this host's, or somebody else listens there.
+    pub fn open<F, A>(
         addr: SocketAddr,
-        facts: Facts,
         runtime: &Handle,
         clients: &Clients,
-    ) -> io::Result<Self> {
-        let _entered = runtime.enter();
-        let socket = Arc::new(TcpListener::from_std(bound(addr)?)?);
-        let facts = Arc::new(facts);
-        let task = runtime.spawn(accept(socket.clone(), facts.clone(), clients.clone()));
-        Ok(Self { socket, facts, task })
+        answer: F,
+    ) -> io::Result<Self>
+    where
+        F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
+        A: Future<Output = Response<String>> + Send + 'static,
+    {
+        Self::at(bare(addr)?, addr, (runtime, clients), answer)
     }
 
-    /// What is answered.
-    pub(super) fn facts(&self) -> &Facts {
-        &self.facts
+    /// The same beside others of this user that listen there in this way: whoever answers next
+    /// begins before the one before ends. Until then the kernel chooses between them.
+    ///
+    /// # Errors
+    /// The address is not this host's, or somebody listens there alone.
+    pub fn open_shared<F, A>(
+        addr: SocketAddr,
+        runtime: &Handle,
+        clients: &Clients,
+        answer: F,
+    ) -> io::Result<Self>
+    where
+        F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
+        A: Future<Output = Response<String>> + Send + 'static,
+    {
+        let socket = bare(addr)?;
+        setsockopt(&socket, sockopt::ReusePort, &true)?;
+        Self::at(socket, addr, (runtime, clients), answer)
+    }
+
+    fn at<F, A>(
+        socket: OwnedFd,
+        addr: SocketAddr,
+        (runtime, clients): (&Handle, &Clients),
+        answer: F,
+    ) -> io::Result<Self>
+    where
+        F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
+        A: Future<Output = Response<String>> + Send + 'static,
+    {
+        bind(socket.as_raw_fd(), &SockaddrStorage::from(addr))?;
+        listen(&socket, Backlog::MAXALLOWABLE)?;
+        let _entered = runtime.enter();
+        let socket = Arc::new(TcpListener::from_std(StdListener::from(socket))?);
+        let task = runtime.spawn(accept(socket.clone(), clients.clone(), answer));
+        Ok(Self { socket, task })
     }
 }
 
@@ -74,32 +103,32 @@ impl Drop for Listener {
 }
 
 /// A socket of one family alone: the other one has a socket of its own at the same port.
-fn bound(addr: SocketAddr) -> io::Result<StdListener> {
+fn bare(addr: SocketAddr) -> io::Result<OwnedFd> {
     let family = if addr.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let socket = socket(family, SockType::Stream, flags, None)?;
     // Connections that are closing must not keep the port.
     setsockopt(&socket, sockopt::ReuseAddr, &true)?;
-    // Whoever answers next begins before this one ends.
-    setsockopt(&socket, sockopt::ReusePort, &true)?;
     if addr.is_ipv6() {
         setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
     }
-    bind(socket.as_raw_fd(), &SockaddrStorage::from(addr))?;
-    listen(&socket, Backlog::MAXALLOWABLE)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// Lets clients in until it is aborted; they go with it.
-async fn accept(socket: Arc<TcpListener>, facts: Arc<Facts>, clients: Clients) {
+async fn accept<F, A>(socket: Arc<TcpListener>, clients: Clients, answer: F)
+where
+    F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
+    A: Future<Output = Response<String>> + Send + 'static,
+{
     let mut own = JoinSet::new();
     loop {
         tokio::select! {
             accepted = socket.accept() => match accepted {
-                Ok((stream, _)) => clients.admit(own.spawn(serve(stream, facts.clone()))),
+                Ok((stream, _)) => clients.admit(own.spawn(serve(stream, answer.clone()))),
                 Err(error) if is_the_clients(&error) => {}
                 Err(error) => {
-                    tracing::debug!("letting in a client of a health check: {error}");
+                    tracing::debug!("letting in a client: {error}");
                     sleep(PAUSE).await;
                 }
             },
@@ -114,11 +143,16 @@ fn is_the_clients(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// Answers one question, whatever it is. A client that breaks off, or speaks something else than
-/// HTTP, is its own business.
-async fn serve(stream: TcpStream, facts: Arc<Facts>) {
-    let answer = service_fn(|request: Request<Incoming>| {
-        ready(Ok::<_, Infallible>(facts.answer(request.uri().path())))
+/// Answers one question. A client that breaks off, or speaks something else than HTTP, is its own
+/// business.
+async fn serve<F, A>(stream: TcpStream, answer: F)
+where
+    F: Fn(Request<Incoming>) -> A,
+    A: Future<Output = Response<String>>,
+{
+    let answered = service_fn(move |question| {
+        let answer = answer(question);
+        async { Ok::<_, Infallible>(answer.await) }
     });
     let connection = http1::Builder::new()
         .keep_alive(false)
@@ -126,22 +160,30 @@ async fn serve(stream: TcpStream, facts: Arc<Facts>) {
         .max_buf_size(MOST_BYTES)
         // One limit for all of it: below.
         .header_read_timeout(None)
-        .serve_connection(TokioIo::new(stream), answer);
+        .serve_connection(TokioIo::new(stream), answered);
     let _ = timeout(PATIENCE, connection).await;
 }
 
-/// The clients of all sockets, oldest first.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Clients(Arc<Mutex<VecDeque<AbortHandle>>>);
+/// The clients of all sockets that share it, oldest first.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    most: usize,
+    present: Arc<Mutex<VecDeque<AbortHandle>>>,
+}
 
 impl Clients {
+    /// Room for `most` clients at a time.
+    pub fn at_most(most: usize) -> Self {
+        Self { most, present: Arc::default() }
+    }
+
     /// Lets one in, in place of the oldest if there are too many.
     fn admit(&self, client: AbortHandle) {
-        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if clients.len() >= MOST_CLIENTS {
+        let mut clients = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        if clients.len() >= self.most {
             clients.retain(|client| !client.is_finished());
         }
-        if clients.len() >= MOST_CLIENTS
+        if clients.len() >= self.most
             && let Some(oldest) = clients.pop_front()
         {
             oldest.abort();
