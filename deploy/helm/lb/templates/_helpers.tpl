@@ -32,3 +32,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
 {{- end -}}
 {{- end -}}
+
+{{/* Where a kubelet asks what listens at an address with a port: itself, if that is every address. */}}
+{{- define "lb.asked" -}}
+{{- $addr := regexReplaceAll ":[0-9]+$" . "" | trimPrefix "[" | trimSuffix "]" -}}
+host: {{ get (dict "0.0.0.0" "127.0.0.1" "::" "::1") $addr | default $addr | quote }}
+port: {{ regexFind "[0-9]+$" . }}
+{{- end -}}
