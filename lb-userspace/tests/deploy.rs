@@ -1,5 +1,6 @@
 //! What `deploy/` gives to a cluster and to systemd fits the agent, and asks for no more than the
 //! documentation says.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use clap::{Args as _, Parser};
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -16,7 +17,7 @@ const CHART: &str = "helm/lb/Chart.yaml";
 const UNIT: &str = "systemd/lb-agent.service";
 
 /// What an agent of a cluster is not told: it has no folder, finds the API server by its service
-/// account, is given ClusterIPs, and has its settings from the chart. Places are told by variables,
+/// account, is given `ClusterIPs`, and has its settings from the chart. Places are told by variables,
 /// for `lbctl` too.
 const NOT_FOR_CLUSTERS: [&str; 5] =
     ["manifests", "kubeconfig", "service-cidr", "config", "dump-config"];
@@ -63,8 +64,8 @@ fn agent() -> Container {
 
 /// What `lb-agent run` makes of these arguments.
 fn parse(arguments: &[String]) -> RunArgs {
-    assert_eq!(arguments[0], "run");
-    let cli = Cli::try_parse_from(arguments).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(arguments.first().unwrap(), "run");
+    let cli = Cli::try_parse_from(arguments).unwrap();
     cli.run.check().unwrap();
     cli.run
 }
