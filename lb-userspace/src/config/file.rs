@@ -51,7 +51,9 @@ fn read(file: &Path, flags: &Command, given: &ArgMatches) -> Result<Vec<OsString
     let settings = match value {
         Value::Null => return Ok(Vec::new()),
         Value::Object(settings) => settings,
-        _ => bail!("{shown}: expected lines of the form `name: value`, such as `node: node-a`"),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            bail!("{shown}: expected lines of the form `name: value`, such as `node: node-a`")
+        }
     };
     let mut arguments = Vec::new();
     for (name, value) in &settings {

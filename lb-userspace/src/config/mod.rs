@@ -102,6 +102,7 @@ pub struct HealthArgs {
 
 /// Arguments of `lb-agent run`.
 #[derive(Args, Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are switches, each on its own")]
 pub struct RunArgs {
     /// YAML file of settings: every flag here by its name, such as `cluster-cidr: [10.244.0.0/16]`;
     /// when it changes, the agent starts anew in place

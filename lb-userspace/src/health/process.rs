@@ -21,7 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// How often the file is looked at: load balancers ask every few seconds.
 const LOOK: Duration = Duration::from_millis(500);
 /// How long a node counts as healthy without an agent.
-const GRACE: Duration = Duration::from_secs(300);
+const GRACE: Duration = Duration::from_mins(5);
 
 /// The file that this process holds a lock on, in the state folder.
 pub(crate) const LOCK: &str = "health.lock";
@@ -108,7 +108,7 @@ impl Desk {
                 Ok(board) => (self.board, self.stamp, self.trouble) = (board, stamp, None),
                 // It is read again at the next look.
                 Err(error) => {
-                    self.complain(format!("{}: {error}", Board::path(&self.dir).display()))
+                    self.complain(format!("{}: {error}", Board::path(&self.dir).display()));
                 }
             }
         }

@@ -43,12 +43,12 @@ fn reason(code: u16) -> &'static str {
 }
 
 async fn next(events: &mut mpsc::UnboundedReceiver<Value>) -> Value {
-    tokio::time::timeout(Duration::from_secs(60), events.recv()).await.unwrap().unwrap()
+    tokio::time::timeout(Duration::from_mins(1), events.recv()).await.unwrap().unwrap()
 }
 
 /// Nothing more is said.
 async fn is_quiet(events: &mut mpsc::UnboundedReceiver<Value>) {
-    let more = tokio::time::timeout(Duration::from_secs(60), events.recv()).await;
+    let more = tokio::time::timeout(Duration::from_mins(1), events.recv()).await;
     assert!(more.is_err(), "{more:?}");
 }
 

@@ -105,9 +105,10 @@ impl Cluster {
                 let status = self.lbctl(node, &["get", "status", "-o", "json"])?;
                 let status: serde_json::Value = serde_json::from_str(&status)?;
                 let pid: u64 = self.agent_pid(node)?.parse()?;
-                ensure!(status["running"] == true, "no agent runs");
-                ensure!(status["agent"]["pid"] == pid, "it has not said so yet");
-                ensure!(status["agent"]["synced"] == true, "it is not synced");
+                let has = |at, value: serde_json::Value| status.pointer(at) == Some(&value);
+                ensure!(has("/running", true.into()), "no agent runs");
+                ensure!(has("/agent/pid", pid.into()), "it has not said so yet");
+                ensure!(has("/agent/synced", true.into()), "it is not synced");
                 Ok(())
             })?;
         }
@@ -191,7 +192,7 @@ pub(super) fn output(command: &mut Command) -> Result<Output> {
     let output = command.output().with_context(|| format!("starting {command:?}"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        bail!("{:?}: {}\n{}", command.get_program(), output.status, said.trim());
+        bail!("{}: {}\n{}", command.get_program().display(), output.status, said.trim());
     }
     Ok(output)
 }

@@ -39,7 +39,8 @@ pub(super) fn check(cluster: &mut Cluster) -> Result<()> {
     let mut whole = true;
     whole &= under_traffic(cluster, &stage, "killed", |cluster, _| cluster.kill_agents())?;
     whole &= under_traffic(cluster, &stage, "upgraded", |cluster, index| {
-        cluster.replace_agents(&builds[index as usize % builds.len()], "")
+        let [odd, even] = &builds;
+        cluster.replace_agents(if index % 2 == 0 { odd } else { even }, "")
     })?;
     ensure!(whole, "connections were broken or refused");
     Ok(())

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 /// How long it is away.
-const AWAY: Duration = Duration::from_secs(180);
+const AWAY: Duration = Duration::from_mins(3);
 /// Until the agents know what changed, once the API server is ready.
 const CATCH_UP: Duration = Duration::from_secs(2);
 const HELD: u32 = 200;
@@ -61,7 +61,7 @@ fn stop_api_server() -> Result<()> {
     let pid = pids.lines().find(|pid| name(pid).trim() == "kube-apiserver");
     let pid = pid.context("no API server runs")?;
     output(Command::new("kill").arg(pid))?;
-    eventually(Duration::from_secs(60), "the API server has ended", || {
+    eventually(Duration::from_mins(1), "the API server has ended", || {
         ensure!(name(pid).trim() != "kube-apiserver", "it runs");
         Ok(())
     })?;

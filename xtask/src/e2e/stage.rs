@@ -14,7 +14,7 @@ pub(super) const NODE_PORT: u16 = 30080;
 /// How long an answer may take: whoever is slow shows in the table, whoever is lost fails. A busy
 /// machine may leave a client without a processor for seconds.
 const PATIENCE_MS: u64 = 60_000;
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What was deployed.
 pub(super) struct Stage {

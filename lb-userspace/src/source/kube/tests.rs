@@ -144,9 +144,14 @@ fn a_node_whose_object_is_gone_keeps_its_name() {
 
 type Answer = Response<BoxBody<Bytes, Infallible>>;
 
+/// Lines of JSON.
+fn text(lines: &[Value]) -> String {
+    lines.iter().flat_map(|line| [line.to_string(), "\n".to_owned()]).collect()
+}
+
 /// An answer that ends.
 fn ended(code: u16, lines: &[Value]) -> Answer {
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let text = text(lines);
     let frames = [Ok(Frame::data(Bytes::from(text)))];
     let body = StreamBody::new(futures_util::stream::iter(frames)).boxed();
     Response::builder().status(code).body(body).unwrap()
@@ -155,7 +160,7 @@ fn ended(code: u16, lines: &[Value]) -> Answer {
 /// A watch that says this and stays open.
 fn open(lines: &[Value]) -> Answer {
     use futures_util::StreamExt as _;
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let text = text(lines);
     let first = futures_util::stream::iter([Ok(Frame::data(Bytes::from(text)))]);
     let body = http_body_util::BodyExt::boxed(StreamBody::new(
         first.chain(futures_util::stream::pending()),
@@ -223,7 +228,7 @@ async fn seen(client: &Client, count: usize) -> Vec<String> {
 }
 
 async fn next<T>(events: &mut Receiver<T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), events.recv()).await.unwrap().unwrap()
+    tokio::time::timeout(Duration::from_mins(1), events.recv()).await.unwrap().unwrap()
 }
 
 #[tokio::test(start_paused = true)]

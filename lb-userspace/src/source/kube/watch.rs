@@ -169,7 +169,7 @@ fn is_away(error: &Error) -> bool {
     }
 }
 
-/// "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled": an
+/// "sendInitialEvents is forbidden for watch unless the `WatchList` feature gate is enabled": an
 /// invalid request (422), or a bad one (400).
 fn is_refused_streaming(error: &Error) -> bool {
     let Error::WatchStartFailed(::kube::Error::Api(status)) = error else { return false };
@@ -213,8 +213,10 @@ fn value(kind: Kind, mut object: DynamicObject) -> Value {
     object.metadata.managed_fields = None;
     let resource = kind.resource();
     let mut value = object.data;
-    value["apiVersion"] = json!(resource.api_version);
-    value["kind"] = json!(resource.kind);
-    value["metadata"] = json!(object.metadata);
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("apiVersion".to_owned(), json!(resource.api_version));
+        fields.insert("kind".to_owned(), json!(resource.kind));
+        fields.insert("metadata".to_owned(), json!(object.metadata));
+    }
     value
 }
