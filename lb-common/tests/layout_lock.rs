@@ -67,7 +67,8 @@ fn shapes() -> String {
         namespace, name, port_name, target_port, port, node_port, proto, kind, flags, family,
     });
     shape!(out, Traffic { packets, bytes, connections });
-    writeln!(out, "maps {}", name::ALL.join(" ")).unwrap();
+    let maps = [&name::ALL[..], &name::OF_A_LOAD[..]].concat();
+    writeln!(out, "maps {}", maps.join(" ")).unwrap();
     for reason in Reason::ALL {
         writeln!(out, "{} {}", reason as u8, reason.name()).unwrap();
     }
@@ -90,7 +91,7 @@ fn layouts_change_with_their_version_only() {
 
 #[test]
 fn map_names_fit_into_the_kernels_15_bytes() {
-    for name in name::ALL {
+    for name in name::ALL.into_iter().chain(name::OF_A_LOAD) {
         assert!(name.len() <= 15, "{name}");
     }
 }

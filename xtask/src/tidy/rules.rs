@@ -287,7 +287,7 @@ mod tests {
         assert_eq!(agent("agent.rs", "fn f(a: aya::Ebpf) {}"), ["1: aya belongs to bpf/ only"]);
         assert_eq!(
             agent("source/mod.rs", "use clap;"),
-            ["1: clap belongs to cli/, config.rs, bin/ only"]
+            ["1: clap belongs to cli/, config/, bin/ only"]
         );
     }
 
