@@ -99,18 +99,17 @@ fn restore(seen: &Seen, value: &FlowValue, key: &FlowKey, link: u32) {
     }
 }
 
-/// Forgets a flow in whose way a client is that speaks to a backend itself, from a port from which
-/// it had asked a frontend: what the backend answers now is not to be translated. A TCP connection
-/// that has not ended keeps its way.
+/// Forgets a connection that has ended, in whose way a client is that connects to a backend itself,
+/// from a port from which it had asked a frontend: what the backend answers now is not to be
+/// translated. Datagrams are left out: those that XDP has translated look the same here.
 #[inline(never)]
 pub(crate) fn make_way(seen: &Seen) {
-    let udp = seen.key.proto == IpProto::UDP;
-    if !udp && !seen.is_syn() {
+    if !seen.is_syn() {
         return;
     }
     let reply = seen.key.reply(Edge::EGRESS);
     let Some(entry) = maps::flow(&reply) else { return };
-    if !udp && !entry.progress().is_closed() {
+    if !entry.progress().is_closed() {
         return;
     }
     let value = entry.value();
