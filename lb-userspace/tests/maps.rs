@@ -2,15 +2,20 @@
 //! Needs root.
 #![expect(clippy::unwrap_used, reason = "a test panics where it cannot go on")]
 
-use lb_common::wire::Addr;
-use lb_userspace::bpf::loader::{self, Capacities, Constants};
-use lb_userspace::bpf::maps::Maps;
+use bytemuck::Zeroable as _;
+use lb_common::flow::FlowKey;
+use lb_common::layout::conntrack::FlowValue;
+use lb_common::wire::{Addr, Port};
+use lb_userspace::bpf::loader::{self, Capacities, Constants, Pins};
+use lb_userspace::bpf::maps::{self, Maps};
 use lb_userspace::compile::{self, NodeView};
 use lb_userspace::model::{EndpointSlice, Service};
 use lb_userspace::reconcile::ids::Limits;
 use lb_userspace::reconcile::planner::NodeTables;
 use lb_userspace::reconcile::{Edit, Planner, Tables};
 use lb_userspace::source::{Report, convert};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -97,4 +102,29 @@ fn the_kernel_holds_what_is_planned_and_the_next_agent_finds_it() {
     let left = maps.tables().unwrap();
     assert!(left.source_ranges.is_empty() && left.siblings.is_empty());
     assert_eq!(left, *next.actual());
+}
+
+/// Flows are counted in batches; these are several.
+#[test]
+fn entries_of_a_large_table_are_counted() {
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+        .unwrap();
+    let bpffs = tempfile::tempdir().unwrap();
+    mount(Some("bpf"), bpffs.path(), Some("bpf"), MsFlags::empty(), None::<&str>).unwrap();
+    let constants = Constants { hz: 250, hash_seed: 1, netns_cookie: 0, watched: false };
+    let pins = Pins { maps: bpffs.path(), load: bpffs.path() };
+    let mut ebpf = loader::load(&constants, &Capacities::default(), Some(pins)).unwrap();
+    let mut maps = Maps::take(&mut ebpf).unwrap();
+    let evicting = || maps::evicting(bpffs.path()).unwrap();
+    assert!(evicting().iter().all(|(_, entries)| *entries == 0), "{:?}", evicting());
+    for flow in 0..10_000_u32 {
+        let [a, b, c, d] = flow.to_be_bytes();
+        let key =
+            FlowKey { src: Addr::v4([10, b, c, d]), sport: Port([a, 1]), ..FlowKey::zeroed() };
+        maps.put_flow(key, FlowValue::zeroed()).unwrap();
+    }
+    assert_eq!(evicting(), [("CONNTRACK", 10_000), ("AFFINITY", 0), ("SOCKETS", 0)]);
+    assert_eq!(maps.flows().unwrap().len(), 10_000);
+    umount2(bpffs.path(), MntFlags::MNT_DETACH).unwrap();
 }

@@ -18,7 +18,15 @@ pub(crate) mod socket;
 mod web;
 /// How long changes take.
 mod triggers;
-/// What the agent knows and does.
+/// What the agent knows of the cluster.
+mod objects;
+/// Whose processes are served.
+mod cgroup;
+/// What it says of itself.
+mod tell;
+/// What is measured of its work.
+mod measures;
+/// What it does.
 mod state;
 
 use crate::config::RunArgs;

@@ -1,33 +1,31 @@
 //! What the agent knows, and what it does about it.
 
+use super::cgroup::cgroup;
 use super::links::Links;
+use super::measures::Measures;
+use super::objects::{Objects, set};
 use super::socket::{Answer, Question};
-use super::triggers::Triggers;
+use super::tell::{Health, Teller};
 use super::web::{self, Desk, Web};
 use crate::bpf::datapath::{Datapath, Options};
 use crate::bpf::loader::Capacities;
 use crate::bpf::pin::PinFolder;
 use crate::compile::health::{Check, check, listen_addrs};
-use crate::compile::{self, Family, NodeView};
+use crate::compile::{self, NodeView};
 use crate::config::{RunArgs, SocketLb};
-use crate::health::board::Board;
 use crate::link::Link;
 use crate::metrics::{Condition, Progress, Reader};
-use crate::model::status::Status;
-use crate::model::{Change, EndpointSlice, ObjectName, Problem, Snapshot};
+use crate::model::{Change, ObjectName, Problem};
 use crate::reconcile::planner::NodeTables;
 use crate::reconcile::{Edit, Planner, ids};
-use crate::status::{Complaint, Events};
-use crate::{health, sockets};
-use anyhow::{Context as _, Result};
-use jiff::Timestamp;
+use crate::sockets;
+use crate::status::Events;
+use anyhow::Result;
 use lb_common::wire::IpProto;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
-use tokio::runtime::Handle;
+use std::time::Instant;
 use tokio::sync::mpsc::Sender;
 
 /// The agent's state.
@@ -35,32 +33,19 @@ pub(super) struct State {
     args: RunArgs,
     datapath: Datapath,
     planner: Planner,
-    snapshot: Snapshot,
+    objects: Objects,
     /// The node as the rules see it.
     view: NodeView,
-    /// The Service of every slice, by the slice's name.
-    slice_owners: BTreeMap<ObjectName, ObjectName>,
     links: Links,
     /// What load balancers are told.
     checks: BTreeMap<ObjectName, Check>,
-    health: health::Server,
-    /// What was told last.
-    board: Option<Board>,
+    teller: Teller,
     sockets: sockets::Closer,
     web: Web,
-    progress: Progress,
-    triggers: Triggers,
-    /// Kinds that the API server answers questions about, or does not.
-    watched: BTreeMap<&'static str, bool>,
-    dirty: BTreeSet<ObjectName>,
-    synced: bool,
+    measures: Measures,
     started: bool,
-    source_problems: Vec<Problem>,
     settings_problem: Option<Problem>,
-    /// Where an API server hears of problems.
-    events: Option<Events>,
     failures: Vec<String>,
-    status: Status,
 }
 
 impl State {
@@ -86,77 +71,39 @@ impl State {
             tc: args.tc.into(),
         })?;
         let planner = adopted(&mut datapath)?;
-        let mut snapshot = Snapshot::default();
-        snapshot.node.name.clone_from(&node);
+        let teller = Teller::new(
+            args.places.state_dir.clone(),
+            node.clone(),
+            source,
+            (args.healthz.addrs(), events),
+        );
         Ok(Self {
             links: Links::new(args)?,
             view: NodeView::default(),
-            status: new_status(node, source),
+            objects: Objects::new(&node),
+            teller,
             args: args.clone(),
             datapath,
             planner,
-            snapshot,
-            slice_owners: BTreeMap::new(),
             checks: BTreeMap::new(),
-            health: health::Server::new(Handle::current()).with_proxy(args.healthz.addrs()),
-            board: None,
             sockets: sockets::Closer::default(),
             web: Web::new(args.metrics.addrs(), desk),
-            progress,
-            triggers: Triggers::since(Timestamp::now().as_millisecond()),
-            watched: BTreeMap::new(),
-            dirty: BTreeSet::new(),
-            synced: false,
+            measures: Measures::new(progress),
             started: false,
-            source_problems: Vec::new(),
             settings_problem: None,
-            events,
             failures: Vec::new(),
         })
     }
 
     /// Takes in changes of the model.
     pub(super) fn change(&mut self, changes: Vec<Change>) {
+        let mut node_changed = false;
         for change in changes {
-            match change {
-                Change::Service(name, service) => {
-                    self.progress.service_changed(Timestamp::now());
-                    set(&mut self.snapshot.services, name.clone(), service.map(|service| *service));
-                    self.dirty.insert(name);
-                }
-                Change::Slice(name, slice) => self.change_slice(&name, slice),
-                Change::Node(node) => {
-                    self.snapshot.node = node;
-                    self.renew_view();
-                }
-                Change::Watched(kind, up) => drop(self.watched.insert(kind, up)),
-                Change::Problems(problems) => self.source_problems = problems,
-                Change::Synced => self.synced = true,
-            }
+            self.measures.note(&change, &self.objects);
+            node_changed |= self.objects.take_in(change);
         }
-    }
-
-    fn change_slice(&mut self, name: &ObjectName, slice: Option<EndpointSlice>) {
-        self.progress.endpoints_changed(Timestamp::now());
-        let owner = slice.as_ref().map(|slice| ObjectName::new(&name.namespace, &slice.service));
-        let before = self.slice_owners.remove(name);
-        // A slice may have moved to another Service.
-        if let Some(before) = before.filter(|before| Some(before) != owner.as_ref()) {
-            if let Some(slices) = self.snapshot.slices.get_mut(&before) {
-                slices.remove(&name.name);
-                if slices.is_empty() {
-                    self.snapshot.slices.remove(&before);
-                }
-            }
-            self.triggers.forget(&before);
-            self.dirty.insert(before);
-        }
-        if let (Some(owner), Some(slice)) = (owner, slice) {
-            self.triggers.note(&owner, slice.trigger);
-            let slices = self.snapshot.slices.entry(owner.clone()).or_default();
-            slices.insert(name.name.clone(), slice);
-            self.slice_owners.insert(name.clone(), owner.clone());
-            self.dirty.insert(owner);
+        if node_changed {
+            self.renew_view();
         }
     }
 
@@ -186,9 +133,7 @@ impl State {
     }
 
     fn explain(&self, name: &ObjectName) -> Answer {
-        let Some(service) = self.snapshot.services.get(name) else { return Answer::Unknown };
-        let none = BTreeMap::new();
-        let slices = self.snapshot.slices.get(name).unwrap_or(&none);
+        let (Some(service), slices) = self.objects.service(name) else { return Answer::Unknown };
         let mut explanation = compile::explanation(service, slices, &self.view);
         self.planner.complete(&mut explanation);
         Answer::Explanation(Box::new(explanation))
@@ -196,7 +141,7 @@ impl State {
 
     /// The loop's own numbers.
     pub(super) fn progress(&self) -> &Progress {
-        &self.progress
+        self.measures.progress()
     }
 
     /// Lets people and their tools ask over HTTP.
@@ -207,11 +152,15 @@ impl State {
     /// How the agent stands now.
     pub(super) fn condition(&self) -> Condition {
         let tables = self.planner.actual();
-        let problems = if self.started { &self.status.problems } else { &self.source_problems };
+        let problems = if self.started {
+            self.teller.status.problems.as_slice()
+        } else {
+            self.objects.problems()
+        };
         Condition {
             obstacle: self.obstacle(),
-            synced: self.synced,
-            watched: self.watched.clone(),
+            synced: self.objects.are_known(),
+            watched: self.measures.watched().clone(),
             problems: problems.len(),
             entries: tables.entries().into(),
             without_local_endpoints: tables.without_local_endpoints(),
@@ -220,10 +169,10 @@ impl State {
 
     /// Why the agent is not ready, as a sentence.
     fn obstacle(&self) -> Option<String> {
-        if !self.synced {
-            let why = self.source_problems.first();
+        if !self.objects.are_known() {
+            let why = self.objects.problems().first();
             let why = why.map(|problem| format!(": {problem}")).unwrap_or_default();
-            let source = &self.status.source;
+            let source = &self.teller.status.source;
             return Some(format!("not every object of {source} has been read yet{why}"));
         }
         if let Some(failure) = self.failures.first() {
@@ -242,7 +191,7 @@ impl State {
 
     /// Whether something is to be tried again.
     pub(super) fn is_unfinished(&self) -> bool {
-        let closed = !self.health.problems().is_empty() || !self.web.problems().is_empty();
+        let closed = !self.teller.problems().is_empty() || !self.web.problems().is_empty();
         self.has_failed() || self.sockets.is_unfinished() || closed
     }
 
@@ -258,48 +207,39 @@ impl State {
         self.planner = adopted(&mut self.datapath)?;
         self.started = false;
         self.links.forget_attached();
-        self.dirty.extend(self.snapshot.services.keys().cloned());
+        self.objects.look_at_all();
         Ok(())
     }
 
     /// Brings the kernel to what is wanted now, as far as everything is known.
     pub(super) fn settle(&mut self) {
-        if !self.synced || !self.links.are_known() {
+        if !self.objects.are_known() || !self.links.are_known() {
+            // Whoever waits wants to know for what.
+            self.tell();
             return;
         }
         let first = !self.started;
-        let began = (first || !self.dirty.is_empty()).then(Instant::now);
+        let began = (first || self.objects.have_changed()).then(Instant::now);
         if first {
             self.start();
         } else {
             self.settle_services();
         }
         if let Some(began) = began {
-            self.note_round(began);
+            let succeeded = !self.has_failed();
+            self.measures.round(began, succeeded);
         }
         self.sockets.close(|key| self.datapath.maps().socket(key));
         self.settle_health();
-        self.write_status();
+        self.tell();
         if first {
             self.announce();
         }
     }
 
-    /// What changed has been written, or the kernel refused.
-    fn note_round(&mut self, began: Instant) {
-        let now = Timestamp::now();
-        let succeeded = !self.has_failed();
-        self.progress.written(began.elapsed(), succeeded, now);
-        if succeeded {
-            for (family, took) in self.triggers.take(now.as_millisecond()) {
-                self.progress.programmed(family, took);
-            }
-        }
-    }
-
     /// The first time: tables, then programs, so that no packet meets empty tables.
     fn start(&mut self) {
-        self.dirty.extend(self.snapshot.services.keys().cloned());
+        self.objects.look_at_all();
         self.settle_node();
         self.settle_services();
         let edits = self.planner.forget_unplanned();
@@ -342,10 +282,8 @@ impl State {
     }
 
     fn settle_services(&mut self) {
-        let none = BTreeMap::new();
-        for name in std::mem::take(&mut self.dirty) {
-            let service = self.snapshot.services.get(&name);
-            let slices = self.snapshot.slices.get(&name).unwrap_or(&none);
+        for name in self.objects.take_changed() {
+            let (service, slices) = self.objects.service(&name);
             let plan = service.map(|service| compile::plan(service, slices, &self.view));
             let check = service.and_then(|service| check(service, slices, &self.view.name));
             let edits = self.planner.update(&name, plan.as_ref());
@@ -359,28 +297,18 @@ impl State {
         let view = self.view();
         if view != self.view {
             self.view = view;
-            self.dirty.extend(self.snapshot.services.keys().cloned());
+            self.objects.look_at_all();
         }
     }
 
     fn view(&self) -> NodeView {
-        let can_tell_pods = !self.args.cluster_cidr.is_empty();
-        let serving: BTreeSet<Family> =
-            self.links.node_port_addrs().iter().map(|addr| Family::of(*addr)).collect();
-        let unserved = |family: &Family| !serving.contains(family);
-        NodeView {
-            primary: self.links.primary(),
-            without_node_ports: Family::ALL.into_iter().filter(unserved).collect(),
-            masquerade_all: self.args.masquerade_all,
-            ..NodeView::new(&self.snapshot.node, self.args.snat.into(), can_tell_pods)
-        }
+        self.links.view(&self.args, self.objects.node())
     }
 
     /// Tells the programs what the node is.
     fn settle_node(&mut self) {
-        let edits = self
-            .planner
-            .update_node(&NodeTables { answer_ping: self.args.answer_ping, ..self.links.tables() });
+        let node = NodeTables { answer_ping: self.args.answer_ping, ..self.links.tables() };
+        let edits = self.planner.update_node(&node);
         self.apply(&edits);
     }
 
@@ -391,31 +319,18 @@ impl State {
             self.note(Err(error));
         }
         self.settle_node();
-        self.status.links = self.links.status();
+        self.teller.status.links = self.links.status();
     }
 
-    /// Tells load balancers what holds now: the tables have been written. A process of its own
-    /// answers them if there is one; else the agent does.
+    /// Tells load balancers what holds now: the tables have been written.
     fn settle_health(&mut self) {
-        let dir = &self.args.places.state_dir;
         let addrs = self.links.addrs().into_iter();
-        let board = Board {
+        self.teller.health(Health {
             healthy: !self.has_failed(),
-            node_eligible: self.snapshot.node.eligible,
+            node_eligible: self.objects.node().eligible,
             addrs: listen_addrs(addrs, &self.links.node_port_ranges()),
-            services: Board::of(&self.checks),
-        };
-        if self.board.as_ref() != Some(&board) {
-            match board.write(dir) {
-                Ok(()) => self.board = Some(board.clone()),
-                Err(error) => tracing::warn!("writing {}: {error}", Board::path(dir).display()),
-            }
-        }
-        if health::process::is_served(dir) {
-            self.health.close();
-        } else {
-            self.health.show(&board);
-        }
+            checks: &self.checks,
+        });
     }
 
     fn attach_sockets(&mut self) {
@@ -458,46 +373,26 @@ impl State {
         }
     }
 
-    /// The problems that are about Services.
-    fn complaints(&self) -> BTreeSet<Complaint> {
-        let complaint = |problem: &Problem| {
-            let (namespace, name) = problem.subject.strip_prefix("Service ")?.split_once('/')?;
-            let service = self.snapshot.services.get(&ObjectName::new(namespace, name))?;
-            let field = if problem.field.is_empty() { "" } else { ": " };
-            Some(Complaint {
-                service: service.name.clone(),
-                uid: service.uid.clone(),
-                message: format!("{}{field}{}", problem.field, problem.message),
-            })
-        };
-        self.status.problems.iter().filter_map(complaint).collect()
-    }
-
-    fn write_status(&mut self) {
+    /// Tells people what holds now.
+    fn tell(&mut self) {
         let failure = |message: &String| Problem {
             subject: "kernel".to_owned(),
             field: String::new(),
             message: format!("{message}; it is tried again"),
         };
         let mut planned = self.planner.problems();
-        planned.extend_from_slice(self.health.problems());
-        for problem in planned.iter().filter(|problem| !self.status.problems.contains(problem)) {
+        planned.extend_from_slice(self.teller.problems());
+        let status = &mut self.teller.status;
+        for problem in planned.iter().filter(|problem| !status.problems.contains(problem)) {
             tracing::warn!("{problem}");
         }
         // These two were told when they happened.
         let told = self.web.problems().iter().cloned().chain(self.failures.iter().map(failure));
-        let written = self.settings_problem.iter().chain(&self.source_problems).cloned();
-        self.status.problems = written.chain(planned).chain(told).collect();
-        self.status.synced = self.started;
-        if let Some(events) = &self.events {
-            events.tell(self.complaints());
-        }
-        if let Err(error) = self.status.write(&self.args.places.state_dir) {
-            tracing::warn!(
-                "writing the status to {}: {error}",
-                self.args.places.state_dir.display()
-            );
-        }
+        let written = self.settings_problem.iter().chain(self.objects.problems()).cloned();
+        status.problems = written.chain(planned).chain(told).collect();
+        status.synced = self.started;
+        let objects = &self.objects;
+        self.teller.status(|name| Some(objects.service(name).0?.uid.clone()));
     }
 }
 
@@ -505,40 +400,4 @@ fn adopted(datapath: &mut Datapath) -> Result<Planner> {
     let Capacities { services, backends, slots, frontends, .. } = Capacities::default();
     let limits = ids::Limits { services, backends, slots, frontends, ..ids::Limits::default() };
     Ok(Planner::adopt(datapath.tables()?, limits))
-}
-
-fn new_status(node: String, source: String) -> Status {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    Status {
-        pid: std::process::id(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        started_s: now,
-        node,
-        source,
-        synced: false,
-        problems: Vec::new(),
-        links: Vec::new(),
-    }
-}
-
-/// The cgroup that was named, else the root of the version 2 hierarchy.
-fn cgroup(named: Option<&Path>) -> Result<PathBuf> {
-    if let Some(path) = named {
-        return Ok(path.to_owned());
-    }
-    let mounts =
-        std::fs::read_to_string("/proc/self/mounts").context("reading /proc/self/mounts")?;
-    let root = mounts.lines().find_map(|line| {
-        let mut fields = line.split(' ');
-        let (_, folder, kind) = (fields.next()?, fields.next()?, fields.next()?);
-        (kind == "cgroup2").then(|| PathBuf::from(folder))
-    });
-    root.context("no cgroup of version 2 is mounted: processes of the node cannot be served (mount one, or use --socket-lb off)")
-}
-
-fn set<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) {
-    match value {
-        Some(value) => drop(map.insert(key, value)),
-        None => drop(map.remove(&key)),
-    }
 }

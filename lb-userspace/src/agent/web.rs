@@ -4,7 +4,7 @@
 //! here. The loop is asked how it stands, between two other events; maps are read without it. The
 //! paths and answers are kube-proxy's where it has them; `/healthz` is `health`'s.
 
-use crate::http::{Clients, Listener};
+use crate::http::{Clients, Listener, Port};
 use crate::metrics::{self, Condition, Limits, Progress, Reader, Scrape};
 use crate::model::Problem;
 use anyhow::{Context as _, Result};
@@ -65,7 +65,8 @@ impl Web {
             }
             let desk = self.desk.clone();
             let answer = move |asked| desk.clone().answer(asked);
-            match Listener::open(*addr, &Handle::current(), &self.clients, answer) {
+            let served = (&Handle::current(), &self.clients);
+            match Listener::open(*addr, Port::Own, served, answer) {
                 Ok(listener) => drop(self.listeners.insert(*addr, listener)),
                 Err(error) => self.problems.push(not_open(*addr, &error)),
             }

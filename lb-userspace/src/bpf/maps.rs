@@ -2,7 +2,7 @@
 //!
 //! The maps are those of a loaded object, or the pinned ones of whatever agent ran last.
 
-use super::Raw;
+use super::{Raw, raw};
 use crate::reconcile::{Edit, Tables};
 use anyhow::{Context as _, Result, anyhow};
 use aya::Ebpf;
@@ -22,6 +22,7 @@ use lb_common::layout::source_range::SourceRangeKey;
 use lb_common::verdict::Reason;
 use lb_common::wire::Addr;
 use std::collections::BTreeMap;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 type Hash<K, V> = HashMap<MapData, Raw<K>, Raw<V>>;
@@ -213,30 +214,6 @@ impl Maps {
         }
     }
 
-    /// How many entries `CONNTRACK` has.
-    ///
-    /// # Errors
-    /// The kernel refused a read.
-    pub fn flow_count(&self) -> Result<usize> {
-        count(self.conntrack.keys())
-    }
-
-    /// How many entries `AFFINITY` has.
-    ///
-    /// # Errors
-    /// The kernel refused a read.
-    pub fn affinity_count(&self) -> Result<usize> {
-        count(self.affinity.keys())
-    }
-
-    /// How many entries `SOCKETS` has.
-    ///
-    /// # Errors
-    /// The kernel refused a read.
-    pub fn socket_count(&self) -> Result<usize> {
-        count(self.sockets.keys())
-    }
-
     /// `CLOCK`; all zero if no agent has set it.
     ///
     /// # Errors
@@ -400,6 +377,24 @@ impl Maps {
     }
 }
 
+/// How many entries the maps have that the programs fill, and that evict when they are full, as
+/// they are pinned in `folder`.
+///
+/// # Errors
+/// A map is missing, or the kernel refused a read.
+pub fn evicting(folder: &Path) -> Result<Vec<(&'static str, usize)>> {
+    let count = |name: &'static str| -> Result<usize> {
+        let map = MapData::from_pin(folder.join(name))?;
+        let info = map.info()?;
+        Ok(raw::count(map.fd().as_fd(), info.key_size(), info.value_size())?)
+    };
+    let counted = |name| {
+        let count = count(name).with_context(|| format!("counting entries of map {name}"))?;
+        Ok((name, count))
+    };
+    [name::CONNTRACK, name::AFFINITY, name::SOCKETS].into_iter().map(counted).collect()
+}
+
 /// How many entries the maps that are pinned in `folder` can hold, by name.
 ///
 /// # Errors
@@ -411,15 +406,6 @@ pub fn capacities(folder: &Path) -> Result<BTreeMap<&'static str, u32>> {
         Ok((name, info.max_entries()))
     };
     name::ALL.into_iter().map(capacity).collect()
-}
-
-fn count<K>(keys: impl Iterator<Item = Result<K, MapError>>) -> Result<usize> {
-    let mut count = 0;
-    for key in keys {
-        key?;
-        count += 1;
-    }
-    Ok(count)
 }
 
 fn trie_key(key: &CidrKey) -> Key<[u8; 16]> {

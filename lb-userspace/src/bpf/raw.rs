@@ -1,11 +1,11 @@
-//! The two things that need `unsafe`: the bridge between bytemuck's `Pod` and aya's, and a socket
-//! option that no crate names yet.
+//! What needs `unsafe`: the bridge between bytemuck's `Pod` and aya's, a socket option that no
+//! crate names yet, and a command of bpf(2) that aya does not have.
 #![expect(unsafe_code, reason = "see above; every other file of the agent does without")]
 
 use nix::libc;
 use std::io;
 use std::net::UdpSocket;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 /// A map key or value of `lb_common::layout`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,4 +35,63 @@ pub fn own_netns_cookie() -> io::Result<u64> {
         )
     };
     if result == 0 { Ok(cookie) } else { Err(io::Error::last_os_error()) }
+}
+
+/// How many entries are asked for at a time.
+const BATCH: u32 = 4_096;
+
+/// The part of `union bpf_attr` (linux/bpf.h) that `BPF_MAP_LOOKUP_BATCH` reads and writes; `from`
+/// and `to` are its `in_batch` and `out_batch`.
+#[repr(C)]
+struct Batch {
+    from: u64,
+    to: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map: u32,
+    elem_flags: u64,
+    flags: u64,
+}
+
+/// How many entries a hash map has, whose keys and values are as large as told. Asked for in
+/// batches: key by key, a map whose entries come and go could be walked without end.
+///
+/// # Errors
+/// The kernel refused a read.
+pub(super) fn count(map: BorrowedFd<'_>, key_size: u32, value_size: u32) -> io::Result<usize> {
+    /// `BPF_MAP_LOOKUP_BATCH` in linux/bpf.h.
+    const LOOKUP_BATCH: libc::c_long = 24;
+    let room = |size: u32| vec![0_u8; size.next_multiple_of(8) as usize * BATCH as usize];
+    let (mut keys, mut values) = (room(key_size), room(value_size));
+    // Where the kernel is: a number of its own.
+    let (mut from, mut to) = (0_u64, 0_u64);
+    let mut is_first = true;
+    let mut total = 0;
+    loop {
+        let mut batch = Batch {
+            from: if is_first { 0 } else { (&raw mut from) as u64 },
+            to: (&raw mut to) as u64,
+            keys: keys.as_mut_ptr() as u64,
+            values: values.as_mut_ptr() as u64,
+            count: BATCH,
+            map: map.as_raw_fd().cast_unsigned(),
+            elem_flags: 0,
+            flags: 0,
+        };
+        // SAFETY: the buffers have room for `count` keys and values of the sizes that the map has,
+        // the cursor for more than the four bytes that hash maps use, and all of them outlive the
+        // call.
+        let result = unsafe {
+            libc::syscall(libc::SYS_bpf, LOOKUP_BATCH, &raw mut batch, size_of::<Batch>())
+        };
+        let error = (result < 0).then(io::Error::last_os_error);
+        match error.as_ref().and_then(io::Error::raw_os_error) {
+            None => total += batch.count as usize,
+            // The last ones.
+            Some(libc::ENOENT) => return Ok(total + batch.count as usize),
+            Some(_) => return Err(error.unwrap_or_else(io::Error::last_os_error)),
+        }
+        (from, is_first) = (to, false);
+    }
 }

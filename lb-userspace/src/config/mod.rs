@@ -44,8 +44,13 @@ pub struct Healthz {
 impl Healthz {
     /// The addresses.
     pub fn addrs(&self) -> Vec<SocketAddr> {
-        self.healthz_bind_address.iter().flatten().copied().collect()
+        written(&self.healthz_bind_address)
     }
+}
+
+/// The addresses of a list in which nothing may be written.
+fn written(list: &[Option<SocketAddr>]) -> Vec<SocketAddr> {
+    list.iter().flatten().copied().collect()
 }
 
 /// An address with a port; `None` if nothing is written.
@@ -80,7 +85,7 @@ pub struct Metrics {
 impl Metrics {
     /// The addresses.
     pub fn addrs(&self) -> Vec<SocketAddr> {
-        self.metrics_bind_address.iter().flatten().copied().collect()
+        written(&self.metrics_bind_address)
     }
 
     /// How many series there may be.

@@ -4,11 +4,11 @@
 //! it, and goes on while the agent restarts.
 
 use crate::compile::health::Check;
-use crate::model::ObjectName;
+use crate::model::{ObjectName, status};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -64,11 +64,7 @@ impl Board {
     /// # Errors
     /// The folder cannot be written.
     pub fn write(&self, dir: &Path) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(dir)?;
-        serde_json::to_writer(&mut file, self)?;
-        file.flush()?;
-        file.persist(Self::path(dir)).map_err(|error| error.error)?;
-        Ok(())
+        status::replace(&Self::path(dir), self)
     }
 
     /// The file in `dir`.

@@ -16,7 +16,7 @@ pub mod process;
 
 use crate::compile::Family;
 use crate::compile::health::Check;
-use crate::http::{Clients, Listener};
+use crate::http::{Clients, Listener, Port};
 use crate::model::{ObjectName, Problem};
 use answer::{Facts, Shared};
 use board::Board;
@@ -166,7 +166,8 @@ impl Server {
         let facts = Arc::new(facts);
         let told = facts.clone();
         let answer = move |asked: Request<Incoming>| ready(told.answer(asked.uri().path()));
-        let listener = Listener::open_shared(place.addr, &self.runtime, &self.clients, answer)?;
+        let served = (&self.runtime, &self.clients);
+        let listener = Listener::open(place.addr, Port::Shared, served, answer)?;
         self.listeners.insert(place.clone(), (facts, listener));
         Ok(())
     }

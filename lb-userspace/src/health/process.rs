@@ -80,6 +80,8 @@ struct Desk {
     /// Tells that the file is another than before: device, inode, time of change.
     stamp: Option<(u64, u64, i64, i64)>,
     agent_seen: Instant,
+    /// Whether that is not too long ago; false before the first look.
+    is_recent: bool,
     trouble: Option<String>,
 }
 
@@ -91,31 +93,47 @@ impl Desk {
             board: Board::default(),
             stamp: None,
             agent_seen: Instant::now(),
+            is_recent: false,
             trouble: None,
         }
     }
 
-    /// Tells what the file says now.
+    /// Tells what the file says now, if that is new or could not be told before.
     fn look(&mut self, now: Instant) {
         if Status::agent_alive(&self.dir) {
             self.agent_seen = now;
         }
-        let stamp = fs::metadata(Board::path(&self.dir))
-            .ok()
-            .map(|file| (file.dev(), file.ino(), file.mtime(), file.mtime_nsec()));
-        if stamp != self.stamp && stamp.is_some() {
-            match Board::read(&self.dir) {
-                Ok(board) => (self.board, self.stamp, self.trouble) = (board, stamp, None),
-                // It is read again at the next look.
-                Err(error) => {
-                    self.complain(format!("{}: {error}", Board::path(&self.dir).display()));
-                }
-            }
-        }
         let is_recent = now.duration_since(self.agent_seen) < GRACE;
-        self.server.show(&Board { healthy: self.board.healthy && is_recent, ..self.board.clone() });
+        let is_news = self.read() || is_recent != self.is_recent;
+        self.is_recent = is_recent;
+        if is_news || !self.server.problems().is_empty() {
+            let healthy = self.board.healthy && is_recent;
+            self.server.show(&Board { healthy, ..self.board.clone() });
+        }
         if let Some(problem) = self.server.problems().first() {
             self.complain(problem.to_string());
+        }
+    }
+
+    /// Reads the file if it is another one than before. True: it says something else.
+    fn read(&mut self) -> bool {
+        let path = Board::path(&self.dir);
+        let stamp = fs::metadata(&path)
+            .ok()
+            .map(|file| (file.dev(), file.ino(), file.mtime(), file.mtime_nsec()));
+        if stamp == self.stamp || stamp.is_none() {
+            return false;
+        }
+        match Board::read(&self.dir) {
+            Ok(board) => {
+                (self.board, self.stamp, self.trouble) = (board, stamp, None);
+                true
+            }
+            // It is read again at the next look.
+            Err(error) => {
+                self.complain(format!("{}: {error}", path.display()));
+                false
+            }
         }
     }
 

@@ -44,40 +44,7 @@ impl Listener {
     /// The address is not this host's, or somebody else listens there.
     pub fn open<F, A>(
         addr: SocketAddr,
-        runtime: &Handle,
-        clients: &Clients,
-        answer: F,
-    ) -> io::Result<Self>
-    where
-        F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
-        A: Future<Output = Response<String>> + Send + 'static,
-    {
-        Self::at(bare(addr)?, addr, (runtime, clients), answer)
-    }
-
-    /// The same beside others of this user that listen there in this way: whoever answers next
-    /// begins before the one before ends. Until then the kernel chooses between them.
-    ///
-    /// # Errors
-    /// The address is not this host's, or somebody listens there alone.
-    pub fn open_shared<F, A>(
-        addr: SocketAddr,
-        runtime: &Handle,
-        clients: &Clients,
-        answer: F,
-    ) -> io::Result<Self>
-    where
-        F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
-        A: Future<Output = Response<String>> + Send + 'static,
-    {
-        let socket = bare(addr)?;
-        setsockopt(&socket, sockopt::ReusePort, &true)?;
-        Self::at(socket, addr, (runtime, clients), answer)
-    }
-
-    fn at<F, A>(
-        socket: OwnedFd,
-        addr: SocketAddr,
+        port: Port,
         (runtime, clients): (&Handle, &Clients),
         answer: F,
     ) -> io::Result<Self>
@@ -85,6 +52,10 @@ impl Listener {
         F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
         A: Future<Output = Response<String>> + Send + 'static,
     {
+        let socket = bare(addr)?;
+        if port == Port::Shared {
+            setsockopt(&socket, sockopt::ReusePort, &true)?;
+        }
         bind(socket.as_raw_fd(), &SockaddrStorage::from(addr))?;
         listen(&socket, Backlog::MAXALLOWABLE)?;
         let _entered = runtime.enter();
@@ -92,6 +63,16 @@ impl Listener {
         let task = runtime.spawn(accept(socket.clone(), clients.clone(), answer));
         Ok(Self { socket, task })
     }
+}
+
+/// Who may listen at a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// One socket.
+    Own,
+    /// Others of this user that share it too: whoever answers next begins before the one before
+    /// ends. Until then the kernel chooses between them.
+    Shared,
 }
 
 impl Drop for Listener {

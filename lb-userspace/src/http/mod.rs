@@ -9,4 +9,4 @@
 /// One socket that is listened at, and its clients.
 mod listener;
 
-pub use listener::{Clients, Listener};
+pub use listener::{Clients, Listener, Port};

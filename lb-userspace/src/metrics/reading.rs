@@ -4,15 +4,14 @@ use crate::bpf::maps::{self, Maps};
 use anyhow::Result;
 use lb_common::layout::backend::BackendValue;
 use lb_common::layout::counter::Traffic;
-use lb_common::layout::name;
 use lb_common::layout::service::ServiceValue;
 use lb_common::verdict::Reason;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Entries of maps that the programs fill can only be counted one by one. That is not done for
-/// every scrape.
+/// Entries of maps that the programs fill are counted by reading them. That is not done for every
+/// scrape.
 const COUNT_EVERY: Duration = Duration::from_mins(1);
 
 /// What the maps say.
@@ -61,25 +60,21 @@ impl Reader {
         }
         Ok(Reading {
             capacities: maps::capacities(&self.folder)?,
-            entries: self.count(&maps)?,
+            entries: self.count()?,
             reasons: maps.reasons()?,
             services,
             backends,
         })
     }
 
-    fn count(&mut self, maps: &Maps) -> Result<Vec<(&'static str, usize)>> {
+    fn count(&mut self) -> Result<Vec<(&'static str, usize)>> {
         let now = Instant::now();
         if let Some((at, counted)) = &self.counted
             && now.duration_since(*at) < COUNT_EVERY
         {
             return Ok(counted.clone());
         }
-        let counted = vec![
-            (name::CONNTRACK, maps.flow_count()?),
-            (name::AFFINITY, maps.affinity_count()?),
-            (name::SOCKETS, maps.socket_count()?),
-        ];
+        let counted = maps::evicting(&self.folder)?;
         self.counted = Some((now, counted.clone()));
         Ok(counted)
     }

@@ -59,11 +59,7 @@ impl Status {
     /// # Errors
     /// The folder cannot be written.
     pub fn write(&self, dir: &Path) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(dir)?;
-        serde_json::to_writer_pretty(&mut file, self)?;
-        file.flush()?;
-        file.persist(Self::path(dir)).map_err(|error| error.error)?;
-        Ok(())
+        replace(&Self::path(dir), self)
     }
 
     /// The file in `dir`; `None`: no agent ever wrote one.
@@ -82,6 +78,16 @@ impl Status {
     pub fn agent_alive(dir: &Path) -> bool {
         is_locked(&Self::lock_path(dir))
     }
+}
+
+/// Replaces a file of a state folder in one step: whoever reads it finds the old or the new one.
+pub(crate) fn replace(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    serde_json::to_writer_pretty(&mut file, value)?;
+    file.flush()?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
 }
 
 /// Whether a process holds the lock on this file.

@@ -77,6 +77,8 @@ mod xdp;
 mod refusal;
 /// What the agent does with manifests that are wrong.
 mod manifests;
+/// Settings that change.
+mod settings;
 /// What `lb-agent cleanup` leaves.
 mod cleanup;
 /// What `lbctl trace` tells.

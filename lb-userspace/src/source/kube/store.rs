@@ -63,6 +63,15 @@ impl Store {
             Seen::Object(..) | Seen::Gone(_) | Seen::Complete => None,
         };
         let mut is_news = trouble != known.trouble;
+        match (&known.trouble, &trouble) {
+            (None, Some(why)) => {
+                tracing::warn!("{}: {} cannot be watched: {why}", self.server, kind.plural());
+            }
+            (Some(_), None) => {
+                tracing::info!("{}: {} can be watched again", self.server, kind.plural());
+            }
+            _ => {}
+        }
         known.trouble = trouble;
         changes.extend(known.news_of_watch(kind, &seen));
         match seen {

@@ -1,6 +1,6 @@
 //! `get status`: is the agent running, how full are the maps, what was dropped and why.
 
-use crate::bpf::maps::{self, Maps};
+use crate::bpf::maps;
 use crate::cli::lbctl::output::{Cell, Column, Format, Row, Style, Tone, list, paint};
 use crate::cli::lbctl::place::Place;
 use crate::cli::lbctl::resource::services::services;
@@ -11,7 +11,7 @@ use crate::model::Problem;
 use crate::model::status::Status;
 use crate::reconcile::Tables;
 use anyhow::Result;
-use lb_common::layout::{VERSION, name};
+use lb_common::layout::VERSION;
 use lb_common::verdict::Reason;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -96,25 +96,21 @@ pub(crate) fn read(source: &Source<'_>) -> Result<StatusView> {
         services: services(tables, &Counters::default()).len(),
         backends: tables.used_backends(),
         attachments: place.attachments(),
-        maps: map_views(place, maps, tables)?,
+        maps: map_views(place, tables)?,
         reasons: maps.reasons()?.into_iter().map(ReasonView::from).collect(),
         problems: status.map(|status| status.problems).unwrap_or_default(),
     })
 }
 
-fn map_views(place: &Place, maps: &Maps, tables: &Tables) -> Result<Vec<MapView>> {
+fn map_views(place: &Place, tables: &Tables) -> Result<Vec<MapView>> {
     let capacities = maps::capacities(&place.maps_folder())?;
     let capacity = |name| capacities.get(name).copied().unwrap_or(0);
-    let evicting = [
-        (name::CONNTRACK, maps.flow_count()?),
-        (name::AFFINITY, maps.affinity_count()?),
-        (name::SOCKETS, maps.socket_count()?),
-    ];
-    let evicting =
-        evicting.map(|(name, entries)| MapView::new(name, entries, capacity(name), true));
+    let evicting = maps::evicting(&place.maps_folder())?
+        .into_iter()
+        .map(|(name, entries)| MapView::new(name, entries, capacity(name), true));
     let refusing =
         tables.entries().map(|(name, entries)| MapView::new(name, entries, capacity(name), false));
-    Ok(evicting.into_iter().chain(refusing).collect())
+    Ok(evicting.chain(refusing).collect())
 }
 
 /// The status in the form that people read.
