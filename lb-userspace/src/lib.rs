@@ -19,6 +19,8 @@ pub mod bpf;
 mod probe;
 /// UDP sockets of the node that stay with an endpoint that is gone.
 pub mod sockets;
+/// Connections that another proxy translates.
+pub mod foreign;
 /// Sockets that answer over HTTP.
 pub mod http;
 /// Answers to load balancers that ask whether this node has endpoints.

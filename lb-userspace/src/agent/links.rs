@@ -5,10 +5,11 @@
 //! that cannot be served keeps no other from being served.
 
 use crate::bpf::datapath::Datapath;
-use crate::compile::Prefix;
 use crate::compile::node::NodePorts;
+use crate::compile::{Family, NodeView, Prefix};
 use crate::config::{RunArgs, Xdp};
 use crate::link::{Link, Role, Settings, role};
+use crate::model::Node;
 use crate::model::status::LinkStatus;
 use crate::reconcile::planner::NodeTables;
 use anyhow::{Context as _, Result};
@@ -107,6 +108,20 @@ impl Links {
             cidrs: self.settings.cluster_cidrs.iter().map(cidr).collect(),
             links: entries,
             answer_ping: false,
+        }
+    }
+
+    /// The node as the rules see it.
+    pub(super) fn view(&self, args: &RunArgs, node: &Node) -> NodeView {
+        let can_tell_pods = !args.cluster_cidr.is_empty();
+        let serving: BTreeSet<Family> =
+            self.node_port_addrs().iter().map(|addr| Family::of(*addr)).collect();
+        let unserved = |family: &Family| !serving.contains(family);
+        NodeView {
+            primary: self.primary(),
+            without_node_ports: Family::ALL.into_iter().filter(unserved).collect(),
+            masquerade_all: args.masquerade_all,
+            ..NodeView::new(node, args.snat.into(), can_tell_pods)
         }
     }
 

@@ -1,26 +1,30 @@
 //! What the agent knows, and what it does about it.
 
 use super::links::Links;
+use super::objects::{Objects, service_of, set};
 use super::socket::{Answer, Question};
+use super::takeover::Takeover;
 use super::triggers::Triggers;
 use super::web::{self, Desk, Web};
 use crate::bpf::datapath::{Datapath, Options};
 use crate::bpf::loader::Capacities;
 use crate::bpf::pin::PinFolder;
 use crate::compile::health::{Check, check, listen_addrs};
-use crate::compile::{self, Family, NodeView};
+use crate::compile::{self, NodeView};
 use crate::config::{RunArgs, SocketLb};
 use crate::health::board::Board;
 use crate::link::Link;
 use crate::metrics::{Condition, Progress, Reader};
 use crate::model::status::Status;
-use crate::model::{Change, EndpointSlice, ObjectName, Problem, Snapshot};
+use crate::model::{Change, ObjectName, Problem};
 use crate::reconcile::planner::NodeTables;
 use crate::reconcile::{Edit, Planner, ids};
 use crate::status::{Complaint, Events};
 use crate::{health, sockets};
 use anyhow::{Context as _, Result};
+use bytemuck::Zeroable as _;
 use jiff::Timestamp;
+use lb_common::layout::node::LinkValue;
 use lb_common::wire::IpProto;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -35,11 +39,9 @@ pub(super) struct State {
     args: RunArgs,
     datapath: Datapath,
     planner: Planner,
-    snapshot: Snapshot,
+    objects: Objects,
     /// The node as the rules see it.
     view: NodeView,
-    /// The Service of every slice, by the slice's name.
-    slice_owners: BTreeMap<ObjectName, ObjectName>,
     links: Links,
     /// What load balancers are told.
     checks: BTreeMap<ObjectName, Check>,
@@ -47,15 +49,13 @@ pub(super) struct State {
     /// What was told last.
     board: Option<Board>,
     sockets: sockets::Closer,
+    takeover: Takeover,
     web: Web,
     progress: Progress,
     triggers: Triggers,
     /// Kinds that the API server answers questions about, or does not.
     watched: BTreeMap<&'static str, bool>,
-    dirty: BTreeSet<ObjectName>,
-    synced: bool,
     started: bool,
-    source_problems: Vec<Problem>,
     settings_problem: Option<Problem>,
     /// Where an API server hears of problems.
     events: Option<Events>,
@@ -86,29 +86,25 @@ impl State {
             tc: args.tc.into(),
         })?;
         let planner = adopted(&mut datapath)?;
-        let mut snapshot = Snapshot::default();
-        snapshot.node.name.clone_from(&node);
+        let takeover = Takeover::new(planner.actual());
         Ok(Self {
             links: Links::new(args)?,
             view: NodeView::default(),
+            objects: Objects::new(&node),
             status: new_status(node, source),
             args: args.clone(),
             datapath,
             planner,
-            snapshot,
-            slice_owners: BTreeMap::new(),
             checks: BTreeMap::new(),
             health: health::Server::new(Handle::current()).with_proxy(args.healthz.addrs()),
             board: None,
             sockets: sockets::Closer::default(),
+            takeover,
             web: Web::new(args.metrics.addrs(), desk),
             progress,
             triggers: Triggers::since(Timestamp::now().as_millisecond()),
             watched: BTreeMap::new(),
-            dirty: BTreeSet::new(),
-            synced: false,
             started: false,
-            source_problems: Vec::new(),
             settings_problem: None,
             events,
             failures: Vec::new(),
@@ -117,46 +113,34 @@ impl State {
 
     /// Takes in changes of the model.
     pub(super) fn change(&mut self, changes: Vec<Change>) {
+        let mut node_changed = false;
         for change in changes {
-            match change {
-                Change::Service(name, service) => {
-                    self.progress.service_changed(Timestamp::now());
-                    set(&mut self.snapshot.services, name.clone(), service.map(|service| *service));
-                    self.dirty.insert(name);
-                }
-                Change::Slice(name, slice) => self.change_slice(&name, slice),
-                Change::Node(node) => {
-                    self.snapshot.node = node;
-                    self.renew_view();
-                }
-                Change::Watched(kind, up) => drop(self.watched.insert(kind, up)),
-                Change::Problems(problems) => self.source_problems = problems,
-                Change::Synced => self.synced = true,
-            }
+            self.observe(&change);
+            node_changed |= self.objects.take_in(change);
+        }
+        if node_changed {
+            self.renew_view();
         }
     }
 
-    fn change_slice(&mut self, name: &ObjectName, slice: Option<EndpointSlice>) {
-        self.progress.endpoints_changed(Timestamp::now());
-        let owner = slice.as_ref().map(|slice| ObjectName::new(&name.namespace, &slice.service));
-        let before = self.slice_owners.remove(name);
-        // A slice may have moved to another Service.
-        if let Some(before) = before.filter(|before| Some(before) != owner.as_ref()) {
-            if let Some(slices) = self.snapshot.slices.get_mut(&before) {
-                slices.remove(&name.name);
-                if slices.is_empty() {
-                    self.snapshot.slices.remove(&before);
+    /// Notes what is measured.
+    fn observe(&mut self, change: &Change) {
+        match change {
+            Change::Service(..) => self.progress.service_changed(Timestamp::now()),
+            Change::Slice(name, slice) => {
+                self.progress.endpoints_changed(Timestamp::now());
+                let owner = slice.as_ref().map(|slice| service_of(name, slice));
+                // A slice may have moved to another Service.
+                let before = self.objects.owner(name);
+                if let Some(before) = before.filter(|before| Some(*before) != owner.as_ref()) {
+                    self.triggers.forget(before);
+                }
+                if let (Some(owner), Some(slice)) = (owner, slice) {
+                    self.triggers.note(&owner, slice.trigger);
                 }
             }
-            self.triggers.forget(&before);
-            self.dirty.insert(before);
-        }
-        if let (Some(owner), Some(slice)) = (owner, slice) {
-            self.triggers.note(&owner, slice.trigger);
-            let slices = self.snapshot.slices.entry(owner.clone()).or_default();
-            slices.insert(name.name.clone(), slice);
-            self.slice_owners.insert(name.clone(), owner.clone());
-            self.dirty.insert(owner);
+            Change::Watched(kind, up) => drop(self.watched.insert(kind, *up)),
+            Change::Node(_) | Change::Problems(_) | Change::Synced => {}
         }
     }
 
@@ -186,9 +170,7 @@ impl State {
     }
 
     fn explain(&self, name: &ObjectName) -> Answer {
-        let Some(service) = self.snapshot.services.get(name) else { return Answer::Unknown };
-        let none = BTreeMap::new();
-        let slices = self.snapshot.slices.get(name).unwrap_or(&none);
+        let (Some(service), slices) = self.objects.service(name) else { return Answer::Unknown };
         let mut explanation = compile::explanation(service, slices, &self.view);
         self.planner.complete(&mut explanation);
         Answer::Explanation(Box::new(explanation))
@@ -207,10 +189,11 @@ impl State {
     /// How the agent stands now.
     pub(super) fn condition(&self) -> Condition {
         let tables = self.planner.actual();
-        let problems = if self.started { &self.status.problems } else { &self.source_problems };
+        let problems =
+            if self.started { self.status.problems.as_slice() } else { self.objects.problems() };
         Condition {
             obstacle: self.obstacle(),
-            synced: self.synced,
+            synced: self.objects.are_known(),
             watched: self.watched.clone(),
             problems: problems.len(),
             entries: tables.entries().into(),
@@ -220,8 +203,8 @@ impl State {
 
     /// Why the agent is not ready, as a sentence.
     fn obstacle(&self) -> Option<String> {
-        if !self.synced {
-            let why = self.source_problems.first();
+        if !self.objects.are_known() {
+            let why = self.objects.problems().first();
             let why = why.map(|problem| format!(": {problem}")).unwrap_or_default();
             let source = &self.status.source;
             return Some(format!("not every object of {source} has been read yet{why}"));
@@ -258,17 +241,17 @@ impl State {
         self.planner = adopted(&mut self.datapath)?;
         self.started = false;
         self.links.forget_attached();
-        self.dirty.extend(self.snapshot.services.keys().cloned());
+        self.objects.look_at_all();
         Ok(())
     }
 
     /// Brings the kernel to what is wanted now, as far as everything is known.
     pub(super) fn settle(&mut self) {
-        if !self.synced || !self.links.are_known() {
+        if !self.objects.are_known() || !self.links.are_known() {
             return;
         }
         let first = !self.started;
-        let began = (first || !self.dirty.is_empty()).then(Instant::now);
+        let began = (first || self.objects.have_changed()).then(Instant::now);
         if first {
             self.start();
         } else {
@@ -299,13 +282,16 @@ impl State {
 
     /// The first time: tables, then programs, so that no packet meets empty tables.
     fn start(&mut self) {
-        self.dirty.extend(self.snapshot.services.keys().cloned());
+        self.objects.look_at_all();
         self.settle_node();
         self.settle_services();
         let edits = self.planner.forget_unplanned();
         self.apply(&edits);
-        self.settle_links();
-        self.attach_sockets();
+        if self.takeover.is_open() {
+            self.take_over();
+        } else {
+            self.attach();
+        }
         match self.datapath.replace_other_layouts() {
             Ok(true) => {
                 tracing::warn!("replaced an agent with another map layout; its flows are lost");
@@ -319,6 +305,35 @@ impl State {
             self.note(replaced);
         }
         self.started = true;
+    }
+
+    fn attach(&mut self) {
+        self.settle_links();
+        self.attach_sockets();
+    }
+
+    /// Attaches for the first time: connections that another proxy translates are left to it.
+    fn take_over(&mut self) {
+        self.look_for_others();
+        self.attach();
+        self.look_for_others();
+        self.takeover.close();
+        self.settle_node();
+        self.look_for_others();
+        if let Some(count) = self.takeover.left().filter(|count| *count != 0) {
+            tracing::info!(count, "connections of another proxy are left to it until they end");
+        }
+    }
+
+    /// Looks for connections that another proxy translates.
+    pub(super) fn look_for_others(&mut self) {
+        self.takeover.look(&mut self.datapath, self.planner.actual());
+        self.status.foreign_connections = self.takeover.left();
+    }
+
+    /// Whether connections of another proxy may be left.
+    pub(super) fn is_taking_over(&self) -> bool {
+        self.started && self.takeover.is_unfinished()
     }
 
     fn announce(&self) {
@@ -342,10 +357,8 @@ impl State {
     }
 
     fn settle_services(&mut self) {
-        let none = BTreeMap::new();
-        for name in std::mem::take(&mut self.dirty) {
-            let service = self.snapshot.services.get(&name);
-            let slices = self.snapshot.slices.get(&name).unwrap_or(&none);
+        for name in self.objects.take_changed() {
+            let (service, slices) = self.objects.service(&name);
             let plan = service.map(|service| compile::plan(service, slices, &self.view));
             let check = service.and_then(|service| check(service, slices, &self.view.name));
             let edits = self.planner.update(&name, plan.as_ref());
@@ -359,28 +372,22 @@ impl State {
         let view = self.view();
         if view != self.view {
             self.view = view;
-            self.dirty.extend(self.snapshot.services.keys().cloned());
+            self.objects.look_at_all();
         }
     }
 
     fn view(&self) -> NodeView {
-        let can_tell_pods = !self.args.cluster_cidr.is_empty();
-        let serving: BTreeSet<Family> =
-            self.links.node_port_addrs().iter().map(|addr| Family::of(*addr)).collect();
-        let unserved = |family: &Family| !serving.contains(family);
-        NodeView {
-            primary: self.links.primary(),
-            without_node_ports: Family::ALL.into_iter().filter(unserved).collect(),
-            masquerade_all: self.args.masquerade_all,
-            ..NodeView::new(&self.snapshot.node, self.args.snat.into(), can_tell_pods)
-        }
+        self.links.view(&self.args, self.objects.node())
     }
 
     /// Tells the programs what the node is.
     fn settle_node(&mut self) {
-        let edits = self
-            .planner
-            .update_node(&NodeTables { answer_ping: self.args.answer_ping, ..self.links.tables() });
+        let mut node = NodeTables { answer_ping: self.args.answer_ping, ..self.links.tables() };
+        if self.takeover.is_open() {
+            let entry = node.links.entry(0).or_insert_with(LinkValue::zeroed);
+            entry.kind = LinkValue::TAKING_OVER;
+        }
+        let edits = self.planner.update_node(&node);
         self.apply(&edits);
     }
 
@@ -401,7 +408,7 @@ impl State {
         let addrs = self.links.addrs().into_iter();
         let board = Board {
             healthy: !self.has_failed(),
-            node_eligible: self.snapshot.node.eligible,
+            node_eligible: self.objects.node().eligible,
             addrs: listen_addrs(addrs, &self.links.node_port_ranges()),
             services: Board::of(&self.checks),
         };
@@ -462,7 +469,7 @@ impl State {
     fn complaints(&self) -> BTreeSet<Complaint> {
         let complaint = |problem: &Problem| {
             let (namespace, name) = problem.subject.strip_prefix("Service ")?.split_once('/')?;
-            let service = self.snapshot.services.get(&ObjectName::new(namespace, name))?;
+            let service = self.objects.service(&ObjectName::new(namespace, name)).0?;
             let field = if problem.field.is_empty() { "" } else { ": " };
             Some(Complaint {
                 service: service.name.clone(),
@@ -484,9 +491,10 @@ impl State {
         for problem in planned.iter().filter(|problem| !self.status.problems.contains(problem)) {
             tracing::warn!("{problem}");
         }
-        // These two were told when they happened.
-        let told = self.web.problems().iter().cloned().chain(self.failures.iter().map(failure));
-        let written = self.settings_problem.iter().chain(&self.source_problems).cloned();
+        // These were told when they happened.
+        let failures = self.failures.iter().chain(self.takeover.failure()).map(failure);
+        let told = self.web.problems().iter().cloned().chain(failures);
+        let written = self.settings_problem.iter().chain(self.objects.problems()).cloned();
         self.status.problems = written.chain(planned).chain(told).collect();
         self.status.synced = self.started;
         if let Some(events) = &self.events {
@@ -518,6 +526,7 @@ fn new_status(node: String, source: String) -> Status {
         synced: false,
         problems: Vec::new(),
         links: Vec::new(),
+        foreign_connections: None,
     }
 }
 
@@ -534,11 +543,4 @@ fn cgroup(named: Option<&Path>) -> Result<PathBuf> {
         (kind == "cgroup2").then(|| PathBuf::from(folder))
     });
     root.context("no cgroup of version 2 is mounted: processes of the node cannot be served (mount one, or use --socket-lb off)")
-}
-
-fn set<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) {
-    match value {
-        Some(value) => drop(map.insert(key, value)),
-        None => drop(map.remove(&key)),
-    }
 }
