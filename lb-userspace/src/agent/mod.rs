@@ -10,6 +10,8 @@ pub mod check;
 pub mod cleanup;
 /// The cluster's objects.
 mod objects;
+/// What would be done here, beside what kube-proxy has done.
+pub mod shadow;
 /// The node's links, and what is attached to them.
 mod links;
 /// The file of settings.

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 use xtask::lab::Host;
+use xtask::lab::agent::program;
 use xtask::lab::kubia::SERVICE_CIDRS;
 use xtask::lab::traffic::Held;
 use xtask::lab::traffic::hold::Options;
@@ -219,4 +220,30 @@ fn the_same_ports_are_ours_when_the_connection_has_ended() {
 fn a_node_without_another_proxy_has_nothing_to_wait_for() {
     let stage = Stage::new();
     assert_eq!(left(&stage), 0);
+}
+
+/// What `lb-agent run --shadow --once` says, and whether it found no difference.
+fn shadow(stage: &Stage) -> (String, bool) {
+    let agent = program(&stage.network.node, stage.manifests()).unwrap();
+    match agent.args(["--shadow", "--once"]).run() {
+        Ok(said) => (said, true),
+        Err(error) => (format!("{error:#}"), false),
+    }
+}
+
+#[test]
+fn a_shadow_compares_and_touches_nothing() {
+    let stage = with_rules();
+    let (said, alike) = shadow(&stage);
+    assert!(
+        alike && said.contains("12 frontends, no difference; kube-proxy runs in nftables mode"),
+        "{said}"
+    );
+    stage.write("late.yaml", include_str!("manifests/late.yaml"));
+    let (said, alike) = shadow(&stage);
+    let difference =
+        "10.96.0.21:80/TCP  10.244.0.11:8080,10.244.0.12:8080,10.244.0.13:8080  <none>";
+    assert!(!alike && said.contains("13 frontends, 1 differs"), "{said}");
+    assert!(said.contains(difference), "{said}");
+    assert!(stage.pins().is_empty());
 }
