@@ -6,6 +6,7 @@
 use crate::maps::{self, Entry};
 use crate::nat::Draft;
 use crate::parse::Seen;
+use crate::stage::Stop;
 use crate::{kernel, nat};
 use core::ffi::c_void;
 use lb_common::algo::tcp_state::Progress;
@@ -17,29 +18,40 @@ use lb_common::verdict::Reason;
 use lb_common::wire::IpProto;
 
 /// The entry of a packet that belongs to a living flow; the packet came in by `link`.
+///
+/// A flow that another proxy translates is followed too, so that its end is known; its packets are
+/// not ours.
 #[inline(always)]
-pub(crate) fn existing(seen: &Seen, link: u32) -> Option<Entry> {
-    let entry = maps::flow(&seen.key)?;
+pub(crate) fn existing(seen: &Seen, link: u32) -> Result<Option<Entry>, Stop> {
+    let Some(entry) = maps::flow(&seen.key) else { return Ok(None) };
     let value = entry.value();
     if value.flags & FlowValue::REPLY == 0 && starts_anew(seen, &entry) {
-        return None;
+        return Ok(None);
+    }
+    note(seen, &entry, link);
+    if value.is_foreign() {
+        maps::step(Step::Flow, Step::FOREIGN);
+        return Err(Stop::NotOurs);
     }
     maps::step(Step::Flow, 1);
-    note(seen, &entry, link);
-    Some(entry)
+    Ok(Some(entry))
 }
 
 /// Whether a forward packet opens another flow under the key of an old one.
 ///
-/// A UDP flow is over when its backend is gone. A TCP connection, and an SCTP association, lives until it ends, whatever
-/// became of its backend, as with kube-proxy; but a SYN after its end, or to a backend that is
-/// gone, is a new connection from the same port.
+/// A UDP flow is over when its backend is gone. A TCP connection, and an SCTP association, lives
+/// until it ends, whatever became of its backend, as with kube-proxy; but a SYN after its end, or
+/// to a backend that is gone, is a new connection from the same port. Nothing is known of the
+/// backend of a foreign flow: it is over when it has ended, or nobody has spoken for a while.
 #[inline(always)]
 fn starts_anew(seen: &Seen, entry: &Entry) -> bool {
-    if seen.key.proto == IpProto::UDP {
-        is_stale(entry.value())
+    let value = entry.value();
+    if value.is_foreign() {
+        is_over(&seen.key, entry) && (seen.key.proto == IpProto::UDP || seen.is_syn())
+    } else if seen.key.proto == IpProto::UDP {
+        is_stale(value)
     } else {
-        seen.is_syn() && (entry.progress().is_closed() || is_stale(entry.value()))
+        seen.is_syn() && (entry.progress().is_closed() || is_stale(value))
     }
 }
 
@@ -206,5 +218,6 @@ fn is_over(key: &FlowKey, entry: &Entry) -> bool {
         return false;
     }
     let silent = kernel::jiffies().wrapping_sub(entry.value().seen);
-    silent >= SILENCE_S * maps::hz()
+    // Another CPU may have noted a moment that is still to come here.
+    silent >= SILENCE_S * maps::hz() && silent < u32::MAX / 2
 }

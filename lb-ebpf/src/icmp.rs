@@ -45,6 +45,10 @@ pub(crate) fn error(packet: &mut TcFrame, seen: &Seen) -> Result<Verdict, Stop> 
     key.edge = seen.key.edge;
     let entry = maps::flow(&key).ok_or(Stop::NotOurs)?;
     let value = entry.value();
+    // Whoever translates the flow translates what is said about it.
+    if value.is_foreign() {
+        return Err(Stop::NotOurs);
+    }
     let verdict = forward::by_tc(packet, seen, value)?;
     let from_peer = seen.key.src == key.src;
     let inner = rewrite_quoted(packet, seen, &quoted, &key, value)?;

@@ -3,6 +3,7 @@
 //! Before: `conntrack` found no living flow. After: `select`.
 
 use crate::maps;
+use crate::parse::Seen;
 use crate::stage::Stop;
 use lb_common::flow::FlowKey;
 use lb_common::layout::address::AddressValue;
@@ -11,6 +12,9 @@ use lb_common::layout::node::LinkValue;
 use lb_common::layout::step::Step;
 use lb_common::verdict::Reason;
 use lb_common::wire::{Addr, IpProto, Port};
+
+/// The entry of `LINKS` that is about the node as a whole.
+const NODE: u32 = 0;
 
 /// Where a client is.
 pub(crate) struct Client {
@@ -32,12 +36,19 @@ pub(crate) fn client(link: u32, src: &Addr) -> Client {
     Client { inside: on_this_node || maps::in_cluster(src), on_this_node }
 }
 
+/// Whether a packet without a flow may belong to a connection that another proxy translates.
+///
+/// While the agent takes a node over it does not know all of them, and only what begins with this
+/// packet is certainly none: a SYN.
+#[inline(never)]
+pub(crate) fn may_be_anothers(seen: &Seen) -> bool {
+    !seen.is_syn() && maps::link(NODE).is_some_and(|node| node.kind == LinkValue::TAKING_OVER)
+}
+
 /// The node's address on a link, else its primary one: it stands for clients, and says what went
 /// wrong.
 #[inline(always)]
 pub(crate) fn own_addr(link: u32, v6: bool) -> Option<Addr> {
-    /// Holds the node's primary addresses.
-    const NODE: u32 = 0;
     for index in [link, NODE] {
         if let Some(link) = maps::link(index) {
             let addr = if v6 { &link.masquerade_v6 } else { &link.masquerade_v4 };

@@ -19,6 +19,10 @@ pub mod bpf;
 mod probe;
 /// UDP sockets of the node that stay with an endpoint that is gone.
 pub mod sockets;
+/// Connections that another proxy translates.
+pub mod foreign;
+/// What kube-proxy has programmed, beside what we would.
+pub mod shadow;
 /// Sockets that answer over HTTP.
 pub mod http;
 /// Answers to load balancers that ask whether this node has endpoints.

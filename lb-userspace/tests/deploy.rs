@@ -18,9 +18,17 @@ const UNIT: &str = "systemd/lb-agent.service";
 
 /// What an agent of a cluster is not told: it has no folder, finds the API server by its service
 /// account, is given `ClusterIPs`, and has its settings from the chart. Places are told by variables,
-/// for `lbctl` too.
-const NOT_FOR_CLUSTERS: [&str; 5] =
-    ["manifests", "kubeconfig", "service-cidr", "config", "dump-config"];
+/// for `lbctl` too. It compares with kube-proxy where people and netfilter's tools are: on the node.
+const NOT_FOR_CLUSTERS: [&str; 8] = [
+    "manifests",
+    "kubeconfig",
+    "service-cidr",
+    "config",
+    "dump-config",
+    "shadow",
+    "once",
+    "output",
+];
 
 #[derive(Parser)]
 struct Cli {

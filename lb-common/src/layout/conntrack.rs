@@ -1,9 +1,10 @@
 //! `CONNTRACK`: LRU hash, [`FlowKey`](crate::flow::FlowKey) to [`FlowValue`].
 //!
-//! Written by the packet programs when a connection opens; read on every packet of it. Both
-//! halves of a flow are entries of one form: the packet that was seen, and the packet that it has
-//! to become. An entry holds the whole translation, so an existing flow costs one look-up.
-//! Entries live until the kernel evicts the least recently used ones.
+//! Written by the packet programs when a connection opens, and by the agent for connections that
+//! another proxy translates; read on every packet of it. Both halves of a flow are entries of one
+//! form: the packet that was seen, and the packet that it has to become. An entry holds the whole
+//! translation, so an existing flow costs one look-up. Entries live until the kernel evicts the
+//! least recently used ones.
 
 use crate::algo::tcp_state::Progress;
 use crate::wire::{Addr, Port};
@@ -26,7 +27,7 @@ pub struct FlowValue {
     pub addr_diff: u16,
     /// The same for the change of ports.
     pub port_diff: u16,
-    /// The backend of this flow: an index into `BACKENDS`, never 0.
+    /// The backend of this flow: an index into `BACKENDS`; 0: another proxy's.
     pub backend: u32,
     /// The backend's generation when the flow was opened.
     pub generation: u32,
@@ -54,6 +55,16 @@ impl FlowValue {
     /// The client is a process of the node that no socket program could serve: the forward half is
     /// translated as it leaves, the reply half as it comes in.
     pub const OWN: u8 = 8;
+    /// Another proxy translates the flow (kube-proxy's rules in netfilter, from before the agent
+    /// took over): its packets pass untouched until it ends. The translation says only where the
+    /// other half is found; backend and generation are 0.
+    pub const FOREIGN: u8 = 16;
+
+    /// Whether another proxy translates the flow.
+    #[inline(always)]
+    pub const fn is_foreign(&self) -> bool {
+        self.flags & Self::FOREIGN != 0
+    }
 }
 
 const _: () = assert!(size_of::<FlowValue>() == 64);

@@ -14,7 +14,7 @@ pub struct LinkValue {
     /// The IPv6 address for the same.
     pub masquerade_v6: Addr,
     /// [`LinkValue::POD`] or [`LinkValue::UPLINK`]; 0: a link without programs, listed for its
-    /// addresses.
+    /// addresses. Of the node (index 0): 0, or [`LinkValue::TAKING_OVER`].
     pub kind: u8,
     /// How the TC programs are attached: [`LinkValue::TCX`] or [`LinkValue::CLSACT`]; 0: not.
     pub tc: u8,
@@ -31,6 +31,8 @@ impl LinkValue {
     pub const POD: u8 = 1;
     /// Other hosts are behind it.
     pub const UPLINK: u8 = 2;
+    /// The node is being taken over from another proxy, not all of whose connections are known.
+    pub const TAKING_OVER: u8 = 3;
     /// TC programs are attached by TCX links (Linux 6.6).
     pub const TCX: u8 = 1;
     /// TC programs are attached to the `clsact` qdisc.
@@ -81,13 +83,17 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Seconds between the jiffies whose low half is `seen` and the moment `monotonic_ns`.
-    pub fn seconds_since(&self, seen: u32, monotonic_ns: u64) -> u64 {
+    /// Low half of the jiffies at the moment `monotonic_ns`.
+    pub fn jiffies_at(&self, monotonic_ns: u64) -> u32 {
         let elapsed_ns = monotonic_ns.saturating_sub(self.monotonic_ns);
         let elapsed = u128::from(elapsed_ns) * u128::from(self.hz) / 1_000_000_000;
-        let now = (u128::from(self.jiffies) + elapsed) as u32;
+        (u128::from(self.jiffies) + elapsed) as u32
+    }
+
+    /// Seconds between the jiffies whose low half is `seen` and the moment `monotonic_ns`.
+    pub fn seconds_since(&self, seen: u32, monotonic_ns: u64) -> u64 {
         // An entry may be touched between reading the clock and reading the entry.
-        let age = now.wrapping_sub(seen);
+        let age = self.jiffies_at(monotonic_ns).wrapping_sub(seen);
         if age > u32::MAX / 2 { 0 } else { u64::from(age) / self.hz.max(1) }
     }
 }

@@ -11,7 +11,7 @@ pub enum Step {
     /// What the destination means: bits of
     /// [`AddressValue`](super::address::AddressValue).
     Address = 0,
-    /// Whether the packet belongs to a flow: 1, or 0.
+    /// Whether the packet belongs to a flow: 1, or 0, or [`Step::FOREIGN`].
     Flow = 1,
     /// The frontend: service id, and its kind in the upper half.
     Frontend = 2,
@@ -48,6 +48,9 @@ impl Step {
     ];
     /// The packet came this far.
     pub const TAKEN: u64 = 1 << 63;
+
+    /// The packet belongs to a flow of another proxy.
+    pub const FOREIGN: u64 = 2;
 
     /// A word of two halves; the highest bit of the upper one is lost.
     #[inline(always)]

@@ -54,6 +54,9 @@ fn open<P: Packet>(packet: &P, seen: &Seen) -> Result<(), Stop> {
 fn find_ends(seen: &Seen, link: u32, draft: &mut Draft) -> Result<(), Stop> {
     let frontend = lookup::frontend(&seen.key, seen.v6())?;
     maps::step(Step::Frontend, Step::word(frontend.service, u32::from(frontend.kind)));
+    if lookup::may_be_anothers(seen) {
+        return Err(Stop::NotOurs);
+    }
     if !lookup::admits(frontend, &seen.key.src) {
         return Err(Reason::SourceRange.into());
     }

@@ -23,6 +23,6 @@ pub(crate) fn lb_tc_egress(ctx: TcContext) -> i32 {
 #[inline(always)]
 fn egress(packet: &mut TcFrame, seen: &mut Seen) -> Result<Verdict, Stop> {
     parse(packet, seen)?;
-    let entry = conntrack::existing(seen, packet.link()).ok_or(Stop::NotOurs)?;
+    let entry = conntrack::existing(seen, packet.link())?.ok_or(Stop::NotOurs)?;
     translate(packet, seen, &entry)
 }

@@ -23,7 +23,7 @@ pub(crate) fn lb_tc_ingress(ctx: TcContext) -> i32 {
 #[inline(always)]
 fn ingress(packet: &mut TcFrame, seen: &mut Seen) -> Result<Verdict, Stop> {
     parse(packet, seen)?;
-    match conntrack::existing(seen, packet.link()) {
+    match conntrack::existing(seen, packet.link())? {
         Some(entry) => translate(packet, seen, &entry),
         None => Err(unknown(seen)),
     }

@@ -66,8 +66,10 @@ pub(crate) fn lb_tc_known(ctx: TcContext) -> i32 {
 
 #[inline(always)]
 fn transport(packet: &mut TcFrame, seen: &Seen) -> Result<Verdict, Stop> {
-    let Some(entry) = conntrack::existing(seen, packet.link()) else {
-        return Err(without_flow(seen));
+    let entry = match conntrack::existing(seen, packet.link()) {
+        Ok(Some(entry)) => entry,
+        Ok(None) => return Err(without_flow(seen)),
+        Err(_) => return Err(left_alone(seen)),
     };
     if seen.is_first_fragment() {
         fragment::note(seen, Some(entry.value()))?;
@@ -85,6 +87,12 @@ fn without_flow(seen: &Seen) -> Stop {
     {
         return Stop::Next(stage);
     }
+    left_alone(seen)
+}
+
+/// Leaves a packet to whom it belongs; the other fragments of its datagram have to be told.
+#[inline(always)]
+fn left_alone(seen: &Seen) -> Stop {
     if seen.is_first_fragment()
         && let Err(stop) = fragment::note(seen, None)
     {

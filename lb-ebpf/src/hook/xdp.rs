@@ -25,7 +25,7 @@ pub(crate) fn lb_xdp(ctx: XdpContext) -> u32 {
 #[inline(always)]
 fn ingress(packet: &mut XdpFrame, seen: &mut Seen) -> Result<Verdict, Stop> {
     parse(packet, seen)?;
-    match conntrack::existing(seen, packet.link()) {
+    match conntrack::existing(seen, packet.link())? {
         Some(entry) => translate(packet, seen, &entry),
         None => Err(unknown(seen)),
     }

@@ -8,12 +8,16 @@
 pub mod check;
 /// Removing every trace.
 pub mod cleanup;
+/// What would be done here, beside what kube-proxy has done.
+pub mod shadow;
 /// The node's links, and what is attached to them.
 mod links;
 /// The file of settings.
 mod settings;
 /// Questions of people.
 pub(crate) mod socket;
+/// Connections of another proxy.
+mod takeover;
 /// Metrics and kin.
 mod web;
 /// How long changes take.
@@ -51,6 +55,8 @@ use tokio::task::JoinHandle;
 
 /// Changes that come close together are planned together.
 const BATCH: usize = 4096;
+/// How often it is looked whether connections of another proxy are left.
+const WATCH: Duration = Duration::from_secs(10);
 /// How long until what failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -70,6 +76,8 @@ enum Event {
     Condition(web::Asked),
     /// Something failed a while ago: try again.
     Retry,
+    /// Connections of another proxy may have ended.
+    Watch,
     /// The file of settings cannot be used as it is now.
     Settings(Problem),
     /// It is time to end.
@@ -166,11 +174,15 @@ async fn follow(state: &mut State, sources: &mut Sources) -> Result<Ending> {
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     // A clock of its own: events in quick succession must not put a retry off for ever.
     let mut retry = tokio::time::interval(RETRY);
+    let mut watch = tokio::time::interval(WATCH);
     let mut look = tokio::time::interval(LOOK);
     state.open_web();
     loop {
         if !state.is_unfinished() {
             retry.reset();
+        }
+        if !state.is_taking_over() {
+            watch.reset();
         }
         let mut batch = Vec::new();
         let event = tokio::select! {
@@ -185,6 +197,7 @@ async fn follow(state: &mut State, sources: &mut Sources) -> Result<Ending> {
             Some(asked) = sources.questions.recv() => Event::Asked(asked),
             Some(asked) = sources.conditions.recv() => Event::Condition(asked),
             _ = retry.tick(), if state.is_unfinished() => Event::Retry,
+            _ = watch.tick(), if state.is_taking_over() => Event::Watch,
             _ = look.tick(), if sources.settings.is_some() => match look_at(&mut sources.settings) {
                 Look::Same => continue,
                 Look::Wrong(problem) => Event::Settings(problem),
@@ -224,6 +237,7 @@ fn turn(state: &mut State, event: Event) -> Result<ControlFlow<Ending>> {
             return Ok(ControlFlow::Continue(()));
         }
         Event::Retry => state.retry()?,
+        Event::Watch => state.look_for_others(),
         Event::Settings(problem) => state.set_settings_problem(problem),
         Event::Stop(signal) => {
             tracing::info!(signal, "ending; the datapath stays as it is");

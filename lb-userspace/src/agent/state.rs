@@ -5,6 +5,7 @@ use super::links::Links;
 use super::measures::Measures;
 use super::objects::{Objects, set};
 use super::socket::{Answer, Question};
+use super::takeover::Takeover;
 use super::tell::{Health, Teller};
 use super::web::{self, Desk, Web};
 use crate::bpf::datapath::{Datapath, Options};
@@ -21,6 +22,8 @@ use crate::reconcile::{Edit, Planner, ids};
 use crate::sockets;
 use crate::status::Events;
 use anyhow::Result;
+use bytemuck::Zeroable as _;
+use lb_common::layout::node::LinkValue;
 use lb_common::wire::IpProto;
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -41,6 +44,7 @@ pub(super) struct State {
     checks: BTreeMap<ObjectName, Check>,
     teller: Teller,
     sockets: sockets::Closer,
+    takeover: Takeover,
     web: Web,
     measures: Measures,
     started: bool,
@@ -71,6 +75,7 @@ impl State {
             tc: args.tc.into(),
         })?;
         let planner = adopted(&mut datapath)?;
+        let takeover = Takeover::new(planner.actual());
         let teller = Teller::new(
             args.places.state_dir.clone(),
             node.clone(),
@@ -87,6 +92,7 @@ impl State {
             planner,
             checks: BTreeMap::new(),
             sockets: sockets::Closer::default(),
+            takeover,
             web: Web::new(args.metrics.addrs(), desk),
             measures: Measures::new(progress),
             started: false,
@@ -244,8 +250,11 @@ impl State {
         self.settle_services();
         let edits = self.planner.forget_unplanned();
         self.apply(&edits);
-        self.settle_links();
-        self.attach_sockets();
+        if self.takeover.is_open() {
+            self.take_over();
+        } else {
+            self.attach();
+        }
         match self.datapath.replace_other_layouts() {
             Ok(true) => {
                 tracing::warn!("replaced an agent with another map layout; its flows are lost");
@@ -259,6 +268,35 @@ impl State {
             self.note(replaced);
         }
         self.started = true;
+    }
+
+    fn attach(&mut self) {
+        self.settle_links();
+        self.attach_sockets();
+    }
+
+    /// Attaches for the first time: connections that another proxy translates are left to it.
+    fn take_over(&mut self) {
+        self.look_for_others();
+        self.attach();
+        self.look_for_others();
+        self.takeover.close();
+        self.settle_node();
+        self.look_for_others();
+        if let Some(count) = self.takeover.left().filter(|count| *count != 0) {
+            tracing::info!(count, "connections of another proxy are left to it until they end");
+        }
+    }
+
+    /// Looks for connections that another proxy translates.
+    pub(super) fn look_for_others(&mut self) {
+        self.takeover.look(&mut self.datapath, self.planner.actual());
+        self.teller.status.foreign_connections = self.takeover.left();
+    }
+
+    /// Whether connections of another proxy may be left.
+    pub(super) fn is_taking_over(&self) -> bool {
+        self.started && self.takeover.is_unfinished()
     }
 
     fn announce(&self) {
@@ -307,7 +345,11 @@ impl State {
 
     /// Tells the programs what the node is.
     fn settle_node(&mut self) {
-        let node = NodeTables { answer_ping: self.args.answer_ping, ..self.links.tables() };
+        let mut node = NodeTables { answer_ping: self.args.answer_ping, ..self.links.tables() };
+        if self.takeover.is_open() {
+            let entry = node.links.entry(0).or_insert_with(LinkValue::zeroed);
+            entry.kind = LinkValue::TAKING_OVER;
+        }
         let edits = self.planner.update_node(&node);
         self.apply(&edits);
     }
@@ -386,8 +428,9 @@ impl State {
         for problem in planned.iter().filter(|problem| !status.problems.contains(problem)) {
             tracing::warn!("{problem}");
         }
-        // These two were told when they happened.
-        let told = self.web.problems().iter().cloned().chain(self.failures.iter().map(failure));
+        // These were told when they happened.
+        let failures = self.failures.iter().chain(self.takeover.failure()).map(failure);
+        let told = self.web.problems().iter().cloned().chain(failures);
         let written = self.settings_problem.iter().chain(self.objects.problems()).cloned();
         status.problems = written.chain(planned).chain(told).collect();
         status.synced = self.started;

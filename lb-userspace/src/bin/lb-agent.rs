@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use lb_userspace::agent::{self, Ending, check, cleanup};
+use lb_userspace::agent::{self, Ending, check, cleanup, shadow};
 use lb_userspace::config::{HealthArgs, Places, RunArgs, file};
 use lb_userspace::health;
 use std::ffi::OsString;
@@ -36,7 +36,8 @@ enum Verb {
   lb-agent run --manifests /etc/lb --cluster-cidr 10.244.0.0/16,fd00:10:244::/64 \\
       --service-cidr 10.96.0.0/16,fd00:10:96::/112
   lb-agent run --kubeconfig /etc/lb/kubeconfig --node node-a --cluster-cidr 10.244.0.0/16
-  lb-agent run --manifests ./examples/kubia --devices 'eth*' --nodeport-addresses 192.0.2.0/24")]
+  lb-agent run --manifests ./examples/kubia --devices 'eth*' --nodeport-addresses 192.0.2.0/24
+  lb-agent run --kubeconfig /etc/lb/kubeconfig --node node-a --shadow --once")]
     Run(Box<RunArgs>),
     /// Answer load balancers for the agent, and go on while it restarts
     ///
@@ -109,11 +110,17 @@ fn verb(verb: Verb) -> Result<ExitCode> {
     match verb {
         Verb::Run(args) => {
             need_root()?;
-            let ending = tokio::runtime::Builder::new_multi_thread()
+            let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)
                 .enable_all()
-                .build()?
-                .block_on(agent::run(*args, || cli().map(drop)))?;
+                .build()?;
+            if args.shadow.shadow {
+                let alike = runtime.block_on(shadow::run(&args, &mut stdout()))?;
+                let failed = !alike && args.shadow.once;
+                return Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+            }
+            let ending = runtime.block_on(agent::run(*args, || cli().map(drop)))?;
+            drop(runtime);
             if ending == Ending::NewSettings {
                 start_anew()?;
             }
@@ -149,7 +156,7 @@ fn start_anew() -> Result<()> {
 fn need_root() -> Result<()> {
     anyhow::ensure!(
         nix::unistd::geteuid().is_root(),
-        "loading BPF programs needs root: run `sudo lb-agent ...`"
+        "loading BPF programs, and reading rules of others, needs root: run `sudo lb-agent ...`"
     );
     Ok(())
 }

@@ -91,6 +91,19 @@ impl Datapath {
         &self.maps
     }
 
+    /// The same, to be written where programs write too.
+    pub fn maps_mut(&mut self) -> &mut Maps {
+        &mut self.maps
+    }
+
+    /// Low half of the kernel's jiffies now.
+    ///
+    /// # Errors
+    /// The kernel refused a read.
+    pub fn jiffies(&self) -> Result<u32> {
+        Ok(self.maps.clock()?.jiffies_at(clock::monotonic_ns()))
+    }
+
     /// Makes the edits in order. One that fails does not keep the others from being made; the
     /// failures are returned.
     pub fn apply(&mut self, edits: &[Edit]) -> Vec<anyhow::Error> {

@@ -29,7 +29,7 @@ type Hash<K, V> = HashMap<MapData, Raw<K>, Raw<V>>;
 
 /// All maps of a datapath.
 pub struct Maps {
-    conntrack: Hash<FlowKey, FlowValue>,
+    pub(super) conntrack: Hash<FlowKey, FlowValue>,
     frontends: Hash<FrontendKey, FrontendValue>,
     slots: Array<MapData, u32>,
     backends: Array<MapData, Raw<BackendValue>>,
@@ -436,7 +436,7 @@ fn found<V>(result: Result<Raw<V>, MapError>) -> Result<Option<V>> {
 }
 
 /// An entry that is not there is as good as removed.
-fn gone(result: Result<(), MapError>) -> Result<()> {
+pub(super) fn gone(result: Result<(), MapError>) -> Result<()> {
     match result {
         Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
         Err(MapError::SyscallError(error))

@@ -12,6 +12,8 @@ pub mod pin;
 pub mod clock;
 /// Typed access to the maps.
 pub mod maps;
+/// Flows of another proxy in the table of flows.
+mod foreign;
 /// Programs onto links and the cgroup.
 pub mod attach;
 /// All of it together.

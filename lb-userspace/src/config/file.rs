@@ -143,7 +143,7 @@ pub fn dump(flags: &Command, matches: &ArgMatches) -> String {
         let Some(name) = flag.get_long().filter(|name| !["help", "version"].contains(name)) else {
             continue;
         };
-        if [CONFIG, DUMP].contains(&name) {
+        if [CONFIG, DUMP].contains(&name) || SHADOW.contains(&name) {
             continue;
         }
         let id = flag.get_id().as_str();
@@ -171,6 +171,9 @@ pub fn dump(flags: &Command, matches: &ArgMatches) -> String {
 
 /// The flag that shows all settings.
 pub(super) const DUMP: &str = "dump-config";
+
+/// The flags of a run that only compares.
+const SHADOW: [&str; 3] = ["shadow", "once", "output"];
 
 /// Where a value is from, if it was not written by anybody.
 fn origin(source: Option<ValueSource>) -> &'static str {

@@ -172,6 +172,33 @@ pub struct RunArgs {
     #[command(flatten)]
     /// Where things are kept
     pub places: Places,
+    #[command(flatten)]
+    /// Whether it is only compared
+    pub shadow: ShadowArgs,
+}
+
+/// What is compared instead of being done.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ShadowArgs {
+    /// Touch nothing: compare with what kube-proxy has programmed here, and print the differences
+    #[arg(long)]
+    pub shadow: bool,
+    /// With `--shadow`, compare once; exit code 1 if something differs
+    #[arg(long, requires = "shadow")]
+    pub once: bool,
+    /// With `--shadow`, the form of what is printed
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORM")]
+    pub output: Form,
+}
+
+/// The form of what is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// For people
+    #[default]
+    Table,
+    /// For programs: a line of JSON
+    Json,
 }
 
 /// An entry of `--nodeport-addresses`.

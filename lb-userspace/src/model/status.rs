@@ -28,6 +28,9 @@ pub struct Status {
     pub problems: Vec<Problem>,
     /// The links that it serves.
     pub links: Vec<LinkStatus>,
+    /// Connections that another proxy still translates; null: nobody has looked.
+    #[serde(default)]
+    pub foreign_connections: Option<usize>,
 }
 
 /// A link that an agent serves.

@@ -84,3 +84,5 @@ mod ping;
 mod ranges;
 /// Ports of a virtual address that no Service has.
 mod closed;
+/// Flows that another proxy translates.
+mod foreign;

@@ -47,6 +47,8 @@ mod sctp;
 mod ping;
 /// Nobody notices that the agent goes.
 mod disruption;
+/// Another proxy was here before.
+mod takeover;
 /// Pods and Services come and go.
 mod changes;
 /// The pod behind one socket is replaced.

@@ -25,12 +25,14 @@ pub(crate) struct FlowView {
     pub(crate) client: SocketAddr,
     /// The address that it asked.
     pub(crate) frontend: SocketAddr,
-    /// Who answers.
-    pub(crate) backend: SocketAddr,
+    /// Who answers; null: only another proxy knows.
+    pub(crate) backend: Option<SocketAddr>,
     /// What the backend sees in place of the client, if it does not see the client.
     pub(crate) snat: Option<SocketAddr>,
     /// The backend is the client itself.
     pub(crate) hairpin: bool,
+    /// Another proxy translates it, until it ends.
+    pub(crate) foreign: bool,
     /// `OPENING`, `ESTABLISHED`, `CLOSING`, `CLOSED` or `RESET`.
     pub(crate) state: &'static str,
     /// Seconds since the last packet, exact to a second; null: the clock was never set.
@@ -83,15 +85,16 @@ pub(crate) fn view(key: &FlowKey, value: &FlowValue, tables: &Tables, ages: Ages
         protocol: key.proto.to_string(),
         client: ends.client,
         frontend: ends.frontend,
-        backend: ends.backend,
+        backend: (!value.is_foreign() || is(FlowValue::SNAT)).then_some(ends.backend),
         snat: is(FlowValue::SNAT).then_some(ends.source),
         hairpin: is(FlowValue::HAIRPIN),
+        foreign: value.is_foreign(),
         state: value.progress.name(),
         idle_s: ages.of(value.seen),
         service_id: value.service,
         service: PortRef::of(tables, value.service),
         backend_id: value.backend,
-        stale: current != Some(value.generation),
+        stale: !value.is_foreign() && current != Some(value.generation),
         edge: if key.edge == Edge::EGRESS { "egress" } else { "ingress" },
         link: value.link,
     }
@@ -134,7 +137,7 @@ impl Filter {
         let end = |peer: Option<Peer>, addr| peer.is_none_or(|peer| peer.takes(addr));
         flow.is_selected(&self.service)
             && end(self.client, flow.client)
-            && end(self.backend, flow.backend)
+            && flow.backend.map_or(self.backend.is_none(), |addr| end(self.backend, addr))
     }
 }
 
@@ -145,7 +148,8 @@ impl FlowView {
 
     /// The flow in three parts, in the direction of this half.
     fn arrow(&self) -> String {
-        let Self { protocol, client, frontend, backend, .. } = self;
+        let Self { protocol, client, frontend, .. } = self;
+        let backend = self.backend.map_or("another proxy".to_owned(), |addr| addr.to_string());
         match self.half {
             Half::Forward => format!("{protocol} {client} -> {frontend} -> {backend}"),
             Half::Reply => format!("{protocol} {backend} -> {frontend} -> {client}"),
@@ -156,7 +160,8 @@ impl FlowView {
     fn notes(&self) -> String {
         let snat = self.snat.map(|snat| format!(" [snat {snat}]")).unwrap_or_default();
         let hairpin = if self.hairpin { " [hairpin]" } else { "" };
-        format!("{}{snat}{hairpin}", service_name(self.service.as_ref()))
+        let foreign = if self.foreign { " [foreign]" } else { "" };
+        format!("{}{snat}{hairpin}{foreign}", service_name(self.service.as_ref()))
     }
 
     fn state(&self) -> Cell {

@@ -50,6 +50,8 @@ pub(crate) struct AgentView {
     pub(crate) node: String,
     pub(crate) source: String,
     pub(crate) synced: bool,
+    /// Connections that another proxy still translates; null: nobody has looked.
+    pub(crate) foreign_connections: Option<usize>,
 }
 
 /// How full a map is.
@@ -144,6 +146,9 @@ fn head(view: &StatusView, style: Style) -> String {
         lines.push(("Source:", agent.source.clone()));
         lines.push(("Synced:", yes_no(agent.synced).to_owned()));
     }
+    if let Some(count) = view.agent.as_ref().and_then(|agent| agent.foreign_connections) {
+        lines.push(("Foreign:", foreign_line(count, view.running)));
+    }
     lines.push(("Layout:", format!("v{}", view.layout)));
     lines.push(("Services:", format!("{} with {} endpoints", view.services, view.backends)));
     lines.push(("Attached:", format!("{} (pinned links)", view.attachments.len())));
@@ -152,6 +157,17 @@ fn head(view: &StatusView, style: Style) -> String {
         let _ = writeln!(text, "{label:<11}{value}");
     }
     text
+}
+
+/// What is left of a proxy that served the node before; somebody waits for "none".
+fn foreign_line(count: usize, running: bool) -> String {
+    let verb = if running { "is" } else { "was" };
+    let verbs = if running { "are" } else { "were" };
+    match count {
+        0 => "none".to_owned(),
+        1 => format!("1 connection {verb} left to another proxy"),
+        _ => format!("{count} connections {verbs} left to another proxy"),
+    }
 }
 
 fn agent_line(view: &StatusView, style: Style) -> String {
@@ -182,6 +198,7 @@ impl From<&Status> for AgentView {
             node: status.node.clone(),
             source: status.source.clone(),
             synced: status.synced,
+            foreign_connections: status.foreign_connections,
         }
     }
 }

@@ -165,6 +165,36 @@ fn flows_are_arrows_of_three_parts() {
 }
 
 #[test]
+fn flows_of_another_proxy_are_told_apart() {
+    let of_nobody = |value| FlowValue { backend: 0, generation: 0, ..value };
+    let (kept, snat) = (FlowValue::FOREIGN, FlowValue::FOREIGN | FlowValue::SNAT);
+    let entries = [
+        (
+            key("10.244.0.20:41234", "10.96.0.10:80", Edge::INGRESS),
+            of_nobody(becomes("10.244.0.20:41234", "10.96.0.10:80", kept, 1)),
+        ),
+        (
+            key("198.51.100.7:5000", "192.0.2.2:30123", Edge::INGRESS),
+            of_nobody(becomes("192.0.2.2:41235", "10.244.1.12:8080", snat, 1)),
+        ),
+    ];
+    let rows = flows(&entries, &tables(), ages());
+    check(
+        &rows,
+        TABLE,
+        "
+        FLOW                                                          STATE        IDLE     SERVICE
+        TCP 10.244.0.20:41234 -> 10.96.0.10:80 -> another proxy       ESTABLISHED  idle 3s  default/kubia [foreign]
+        TCP 198.51.100.7:5000 -> 192.0.2.2:30123 -> 10.244.1.12:8080  ESTABLISHED  idle 3s  default/kubia [snat 192.0.2.2:41235] [foreign]
+        ",
+    );
+    assert!(rows.iter().all(|row| row.foreign && !row.stale));
+    let backend = Some("10.244.1.0/24".parse().unwrap());
+    let filter = Filter { backend, ..Filter::default() };
+    assert_eq!(rows.iter().filter(|row| filter.takes(row)).count(), 1);
+}
+
+#[test]
 fn wide_flows_show_both_halves_with_the_same_ends() {
     let rows = flows(&flow_entries(), &tables(), ages());
     let shown = list(&rows, WIDE).unwrap();
@@ -347,6 +377,7 @@ fn status() -> StatusView {
             node: "node-1".into(),
             source: "manifests /etc/lb".into(),
             synced: true,
+            foreign_connections: None,
         }),
         layout: 1,
         services: 2,
@@ -382,6 +413,20 @@ NoEndpoint  3        refused: the service has no usable endpoint
 Problems:  <none>
 ";
     assert_eq!(text(&status(), TABLE).unwrap(), expected);
+}
+
+#[test]
+fn status_tells_how_many_connections_another_proxy_still_has() {
+    let told = |count: usize, running: bool| {
+        let agent =
+            status().agent.map(|agent| AgentView { foreign_connections: Some(count), ..agent });
+        let shown = text(&StatusView { running, agent, ..status() }, TABLE).unwrap();
+        shown.lines().find(|line| line.starts_with("Foreign:")).unwrap().to_owned()
+    };
+    assert_eq!(told(0, true), "Foreign:   none");
+    assert_eq!(told(1, true), "Foreign:   1 connection is left to another proxy");
+    let down = "Foreign:   12 connections were left to another proxy";
+    assert_eq!(told(12, false), down);
 }
 
 #[test]

@@ -133,7 +133,9 @@ fn heard(told: Told) -> String {
 fn why_untouched(trail: &Trail, entry: &Entry) -> String {
     let meaning = trail.steps.get(&Step::Address).map_or(0, |word| halves(*word).0);
     let means = |bits| AddressValue(meaning).has(bits);
+    let flow = trail.steps.get(&Step::Flow).copied().unwrap_or_default() & !Step::TAKEN;
     match entry {
+        _ if flow == Step::FOREIGN => "another proxy translates this flow until it ends".to_owned(),
         Entry::Process { served: false } if trail.ends.protocol != Protocol::Sctp => {
             "the programs for processes of this node are not attached (--socket-lb off)".to_owned()
         }
