@@ -99,7 +99,7 @@ fn follow(chain: &str, chains: &Chains<'_>, depth: u32, endpoints: &mut BTreeSet
         return;
     }
     for rule in chains.get(chain).into_iter().flatten() {
-        endpoints.extend(rule.iter().filter_map(endpoint));
+        endpoints.extend(rule.iter().flat_map(dnat));
         if has(rule, "match") {
             continue;
         }
@@ -111,8 +111,20 @@ fn follow(chain: &str, chains: &Chains<'_>, depth: u32, endpoints: &mut BTreeSet
     }
 }
 
-/// The endpoint that a statement puts in place of the frontend.
-fn endpoint(statement: &Value) -> Option<SocketAddr> {
-    let port = u16::try_from(statement.pointer("/dnat/port")?.as_u64()?).ok()?;
-    Some(SocketAddr::new(statement.pointer("/dnat/addr")?.as_str()?.parse().ok()?, port))
+/// The endpoints of which a statement puts one in place of the frontend: one that it names, or one
+/// of a map by a random number.
+fn dnat(statement: &Value) -> Vec<SocketAddr> {
+    let named = statement.pointer("/dnat/addr").zip(statement.pointer("/dnat/port"));
+    let named = named.and_then(|(addr, port)| endpoint(addr, port));
+    let choices = list(statement, "/dnat/addr/map/data/set").into_iter().flatten();
+    let chosen = choices.filter_map(|choice| match list(choice.get(1)?, "/concat")?.as_slice() {
+        [addr, port] => endpoint(addr, port),
+        _ => None,
+    });
+    named.into_iter().chain(chosen).collect()
+}
+
+fn endpoint(addr: &Value, port: &Value) -> Option<SocketAddr> {
+    let port = u16::try_from(port.as_u64()?).ok()?;
+    Some(SocketAddr::new(addr.as_str()?.parse().ok()?, port))
 }

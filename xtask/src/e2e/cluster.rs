@@ -49,7 +49,8 @@ impl Cluster {
             step.run(cluster.script("build.sh"))
         })?;
         step("start the cluster", |step| step.run(cluster.script("up.sh")))?;
-        cluster.await_agents()?;
+        // One that was kept runs another build, or kube-proxy.
+        step("start the agents", |_| cluster.start_agents("restart"))?;
         Ok(cluster)
     }
 
@@ -98,20 +99,64 @@ impl Cluster {
         self.await_agents().with_context(|| format!("proxy.sh {verb} said: {said}"))
     }
 
+    /// Puts kube-proxy in the agents' place (PROXY: its mode), of which nothing is left.
+    pub(super) fn go_back(&self, mode: &str) -> Result<()> {
+        let mut command = self.script("proxy.sh");
+        let agent = self.programs.join("lb-agent");
+        let cleanup = format!("{} cleanup --state-dir {STATE}", agent.display());
+        command.arg("restart").env("PROXY", mode).env("PROXY_CLEANUP", cleanup);
+        output(&mut command).map(drop)
+    }
+
+    /// What an agent that touches nothing says beside the kube-proxy of a node.
+    pub(super) fn shadow(&self, node: &str) -> Result<String> {
+        let shadow = format!("{} --shadow --once", agent_command(&self.programs, ""));
+        let said = self.beside_proxy(node, "exec bash -c \"$1\"").arg(shadow).output()?;
+        let text = String::from_utf8_lossy(&said.stdout).into_owned();
+        ensure!(said.status.success(), "{text}{}", String::from_utf8_lossy(&said.stderr));
+        Ok(text)
+    }
+
+    /// Starts the agent of a node beside its kube-proxy, and ends kube-proxy once it serves.
+    pub(super) fn take_over(&self, node: &str) -> Result<()> {
+        /// Prints kube-proxy's process id, and leaves the agent's in its place.
+        const START: &str = "setsid bash -c 'echo $$ >/run/proxy.pid; exec bash -c \"$1\"' - \"$1\" \
+             </dev/null >>/proc/$old/fd/1 2>&1 & echo $old";
+        let agent = agent_command(&self.programs, "");
+        let old = text(output(self.beside_proxy(node, START).arg(agent))?)?;
+        self.await_agent(node, &old)?;
+        output(self.in_node(node).args(["kill", old.trim()])).map(drop)
+    }
+
+    /// A shell script in a node, with what kube-proxy there has in its environment, and its
+    /// process id in `old`; arguments are still to be added.
+    fn beside_proxy(&self, node: &str, script: &str) -> Command {
+        const ENVIRONMENT: &str = "set -e; old=$(cat /run/proxy.pid); while IFS= read -r -d '' pair; \
+             do export \"$pair\"; done </proc/$old/environ;";
+        let mut command = self.in_node(node);
+        command.args(["bash", "-c", &format!("{ENVIRONMENT} {script}"), "beside-proxy"]);
+        command
+    }
+
     /// Waits until the agents of all nodes serve what there is.
     fn await_agents(&self) -> Result<()> {
-        for node in NODES {
-            eventually(PATIENCE, &format!("the agent of {node} serves"), || {
-                let status = self.lbctl(node, &["get", "status", "-o", "json"])?;
-                let status: serde_json::Value = serde_json::from_str(&status)?;
-                let pid: u64 = self.agent_pid(node)?.parse()?;
-                let has = |at, value: serde_json::Value| status.pointer(at) == Some(&value);
-                ensure!(has("/running", true.into()), "no agent runs");
-                ensure!(has("/agent/pid", pid.into()), "it has not said so yet");
-                ensure!(has("/agent/synced", true.into()), "it is not synced");
-                Ok(())
-            })?;
-        }
+        NODES.iter().try_for_each(|node| self.await_agent(node, ""))
+    }
+
+    /// Waits until an agent of a node, and not the process `old`, serves what there is.
+    fn await_agent(&self, node: &str, old: &str) -> Result<()> {
+        eventually(PATIENCE, &format!("the agent of {node} serves"), || {
+            let status = self.lbctl(node, &["get", "status", "-o", "json"])?;
+            let status: serde_json::Value = serde_json::from_str(&status)?;
+            let pid = self.agent_pid(node)?;
+            ensure!(pid != old.trim(), "it has not started yet");
+            let pid: u64 = pid.parse()?;
+            let has = |at, value: serde_json::Value| status.pointer(at) == Some(&value);
+            ensure!(has("/running", true.into()), "no agent runs");
+            ensure!(has("/agent/pid", pid.into()), "it has not said so yet");
+            ensure!(has("/agent/synced", true.into()), "it is not synced");
+            Ok(())
+        })?;
         Ok(())
     }
 

@@ -8,10 +8,14 @@
 mod cluster;
 /// Pods that serve, and clients.
 mod stage;
+/// Clients that count.
+mod traffic;
 /// Agents that are replaced under traffic.
 mod disruption;
 /// An API server that goes away.
 mod outage;
+/// Nodes that move from kube-proxy.
+mod takeover;
 /// What the agent may do.
 mod rights;
 
@@ -59,9 +63,11 @@ enum Check {
     Disruption,
     /// The API server goes away for three minutes: traffic goes on, and the agents catch up
     Outage,
+    /// Nodes move from kube-proxy to the agent under traffic: no connection notices
+    Takeover,
 }
 
-const CHECKS: [Check; 3] = [Check::Rights, Check::Disruption, Check::Outage];
+const CHECKS: [Check; 4] = [Check::Rights, Check::Disruption, Check::Outage, Check::Takeover];
 
 /// Tests of Kubernetes' that a service proxy has to pass.
 const OFFICIAL: &str = "\\[sig-network\\] (Services|Conntrack|EndpointSlice|EndpointSliceMirroring|\
@@ -91,6 +97,7 @@ fn check(cluster: &mut Cluster, options: &Options) -> Result<()> {
             Check::Rights => rights::check(cluster),
             Check::Disruption => disruption::check(cluster),
             Check::Outage => outage::check(cluster),
+            Check::Takeover => takeover::check(cluster),
         };
         if let Err(error) = outcome {
             eprintln!("{check:?}: {error:#}");

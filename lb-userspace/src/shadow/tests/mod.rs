@@ -1,5 +1,5 @@
-//! Rulesets in kube-proxy's form: `nftables.json` is what nft 1.0.6 printed of one,
-//! `iptables.txt` says the same in `iptables-save`'s words.
+//! `nftables.json` is what nft 1.0.6 printed of what kube-proxy 1.36.3 had programmed on a node,
+//! `iptables.txt` what iptables-save 1.8.9 printed of the same Services in the other mode.
 
 use super::*;
 use crate::reconcile::Tables;
@@ -21,27 +21,57 @@ fn to(endpoints: &[&str]) -> Lead {
 }
 
 /// What both rulesets mean.
-fn expected() -> Leads {
+fn programmed() -> Leads {
+    let (tcp, udp, sctp) = (IpProto::TCP, IpProto::UDP, IpProto::SCTP);
     let web = to(&["10.244.0.11:8080", "10.244.1.12:8080"]);
+    let dns = to(&["10.244.0.2:53", "10.244.1.2:53"]);
     Leads::from([
-        (at(Some("10.96.0.20"), 80, IpProto::TCP), web.clone()),
-        (at(Some("198.51.100.7"), 80, IpProto::TCP), web.clone()),
-        (at(None, 30_080, IpProto::TCP), web),
-        (at(Some("10.96.0.30"), 53, IpProto::UDP), to(&["10.244.0.13:5353", "10.244.1.14:5353"])),
-        (at(None, 30_053, IpProto::UDP), to(&["10.244.0.13:5353"])),
-        (at(None, 30_099, IpProto::SCTP), Lead::Dropped),
-        (at(Some("10.96.0.40"), 80, IpProto::TCP), Lead::Refused),
+        (at(Some("10.96.0.1"), 443, tcp), to(&["172.30.0.1:6443"])),
+        (at(Some("10.96.0.10"), 53, tcp), dns.clone()),
+        (at(Some("10.96.0.10"), 53, udp), dns),
+        (at(Some("10.96.0.20"), 80, tcp), web.clone()),
+        (at(Some("198.51.100.7"), 80, tcp), web.clone()),
+        (at(None, 30_081, tcp), web),
+        // Session affinity.
+        (at(Some("10.96.0.21"), 80, tcp), to(&["10.244.0.15:8080", "10.244.1.16:8080"])),
+        // The external traffic policy Local, with and without an endpoint here.
+        (at(Some("10.96.0.30"), 53, udp), to(&["10.244.0.13:5353", "10.244.1.14:5353"])),
+        (at(None, 30_053, udp), to(&["10.244.0.13:5353"])),
+        (at(Some("10.96.0.31"), 99, sctp), to(&["10.244.1.17:9999"])),
+        (at(None, 30_099, sctp), Lead::Dropped),
+        // Nobody serves it.
+        (at(Some("10.96.0.40"), 80, tcp), Lead::Refused),
+        // Source ranges.
+        (at(Some("10.96.0.50"), 80, tcp), to(&["10.244.0.18:8080"])),
+        (at(Some("198.51.100.9"), 80, tcp), to(&["10.244.0.18:8080"])),
     ])
 }
 
 #[test]
 fn rules_of_nftables_are_read() {
-    assert_eq!(nftables::read(NFTABLES, Family::V4).unwrap(), expected());
+    assert_eq!(nftables::read(NFTABLES, Family::V4).unwrap(), programmed());
 }
 
 #[test]
 fn rules_of_iptables_are_read() {
-    assert_eq!(iptables::read(IPTABLES, Family::V4), expected());
+    assert_eq!(iptables::read(IPTABLES, Family::V4), programmed());
+}
+
+/// As earlier versions of kube-proxy have it.
+#[test]
+fn endpoints_may_have_chains_of_their_own() {
+    let json = r#"{"nftables": [
+        {"map": {"name": "service-ips", "elem": [
+            [{"elem": {"val": {"concat": ["10.96.0.20", "tcp", 80]}, "comment": "default/web"}},
+             {"goto": {"target": "service-web"}}]]}},
+        {"rule": {"chain": "service-web", "expr": [{"vmap": {
+            "key": {"numgen": {"mode": "random", "mod": 1, "offset": 0}},
+            "data": {"set": [[0, {"goto": {"target": "endpoint-web"}}]]}}}]}},
+        {"rule": {"chain": "endpoint-web", "expr": [{"dnat": {"addr": "10.244.0.11", "port": 8080}}]}}
+    ]}"#;
+    let leads =
+        Leads::from([(at(Some("10.96.0.20"), 80, IpProto::TCP), to(&["10.244.0.11:8080"]))]);
+    assert_eq!(nftables::read(json, Family::V4).unwrap(), leads);
 }
 
 #[test]
@@ -77,7 +107,20 @@ fn a_difference_counts_when_it_has_lasted() {
     assert_eq!((settling.settled(start + settling::LASTS), settling.count()), ([].into(), 1));
 }
 
-/// The same in our tables.
+/// What `tables` mean.
+fn expected() -> Leads {
+    let web = to(&["10.244.0.11:8080", "10.244.1.12:8080"]);
+    Leads::from([
+        (at(Some("10.96.0.20"), 80, IpProto::TCP), web.clone()),
+        (at(Some("198.51.100.7"), 80, IpProto::TCP), web.clone()),
+        (at(None, 30_080, IpProto::TCP), web),
+        (at(Some("10.96.0.30"), 53, IpProto::UDP), to(&["10.244.0.13:5353", "10.244.1.14:5353"])),
+        (at(None, 30_053, IpProto::UDP), to(&["10.244.0.13:5353"])),
+        (at(None, 30_099, IpProto::SCTP), Lead::Dropped),
+        (at(Some("10.96.0.40"), 80, IpProto::TCP), Lead::Refused),
+    ])
+}
+
 fn tables() -> Tables {
     let mut tables = Tables::default();
     let endpoints =
