@@ -14,7 +14,8 @@ pub struct LinkValue {
     /// The IPv6 address for the same.
     pub masquerade_v6: Addr,
     /// [`LinkValue::POD`] or [`LinkValue::UPLINK`]; 0: a link without programs, listed for its
-    /// addresses. Of the node (index 0): 0, or [`LinkValue::TAKING_OVER`].
+    /// addresses. Of the node (index 0): 0, [`LinkValue::TAKING_OVER`] or
+    /// [`LinkValue::TAKEN_OVER`].
     pub kind: u8,
     /// How the TC programs are attached: [`LinkValue::TCX`] or [`LinkValue::CLSACT`]; 0: not.
     pub tc: u8,
@@ -33,6 +34,8 @@ impl LinkValue {
     pub const UPLINK: u8 = 2;
     /// The node is being taken over from another proxy, not all of whose connections are known.
     pub const TAKING_OVER: u8 = 3;
+    /// The node was taken over from another proxy, some of whose connections are left.
+    pub const TAKEN_OVER: u8 = 4;
     /// TC programs are attached by TCX links (Linux 6.6).
     pub const TCX: u8 = 1;
     /// TC programs are attached to the `clsact` qdisc.

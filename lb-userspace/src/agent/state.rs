@@ -288,9 +288,10 @@ impl State {
         }
     }
 
-    /// Looks for connections that another proxy translates.
+    /// Looks for connections that another proxy translates; the last one takes the mark away.
     pub(super) fn look_for_others(&mut self) {
         self.takeover.look(&mut self.datapath, self.planner.actual());
+        self.settle_node();
         self.teller.status.foreign_connections = self.takeover.left();
     }
 
@@ -346,10 +347,7 @@ impl State {
     /// Tells the programs what the node is.
     fn settle_node(&mut self) {
         let mut node = NodeTables { answer_ping: self.args.answer_ping, ..self.links.tables() };
-        if self.takeover.is_open() {
-            let entry = node.links.entry(0).or_insert_with(LinkValue::zeroed);
-            entry.kind = LinkValue::TAKING_OVER;
-        }
+        node.links.entry(0).or_insert_with(LinkValue::zeroed).kind = self.takeover.mark();
         let edits = self.planner.update_node(&node);
         self.apply(&edits);
     }

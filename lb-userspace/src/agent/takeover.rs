@@ -26,7 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 enum Stage {
     /// Not all connections of another proxy are known.
     Open,
-    /// An agent before this one took the node over.
+    /// An agent before this one took the node over, and some of them were left.
     Adopted,
     /// They are waited for.
     Waiting,
@@ -50,14 +50,28 @@ pub(super) struct Takeover {
 impl Takeover {
     /// `tables`: what the last agent left.
     pub(super) fn new(tables: &Tables) -> Self {
-        let was_open = tables.links.get(&0).is_some_and(|node| node.kind == LinkValue::TAKING_OVER);
-        let first = tables.links.is_empty() || was_open;
+        let mark = tables.links.get(&0).map_or(0, |node| node.kind);
+        let stage = match mark {
+            LinkValue::TAKEN_OVER => Stage::Adopted,
+            LinkValue::TAKING_OVER => Stage::Open,
+            _ if tables.links.is_empty() => Stage::Open,
+            _ => Stage::Over,
+        };
         Self {
-            stage: if first { Stage::Open } else { Stage::Adopted },
+            stage,
             known: BTreeMap::new(),
             missing: BTreeSet::new(),
-            left: None,
+            left: (stage == Stage::Over).then_some(0),
             failure: None,
+        }
+    }
+
+    /// What the node's entry of `LINKS` says of it, to programs and to the next agent.
+    pub(super) fn mark(&self) -> u8 {
+        match self.stage {
+            Stage::Open => LinkValue::TAKING_OVER,
+            Stage::Adopted | Stage::Waiting => LinkValue::TAKEN_OVER,
+            Stage::Over => 0,
         }
     }
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 const MANIFEST: &str = include_str!("web.yaml");
 const PORT: u16 = 80;
 pub(super) const NODE_PORT: u16 = 30080;
-/// How long an answer may take: whoever is slow shows in the table, whoever is lost fails. A busy
-/// machine may leave a client without a processor for seconds.
+/// How long an answer may take on a connection that is held: whoever is slow shows in the table,
+/// whoever is lost fails. (A new connection has the two seconds of `lab connect`.)
 const PATIENCE_MS: u64 = 60_000;
 const PATIENCE: Duration = Duration::from_mins(2);
 
