@@ -177,3 +177,32 @@ fn reply_key(key: &FlowKey, value: &FlowValue) -> Option<FlowKey> {
     let FlowValue { src, dst, sport, dport, .. } = *value;
     Some(FlowKey { src, dst, sport, dport, ..*key }.reply(edge))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytemuck::Zeroable as _;
+
+    fn after(mark: Option<u8>) -> Stage {
+        let node = mark.map(|kind| (0, LinkValue { kind, ..LinkValue::zeroed() }));
+        let tables = Tables { links: node.into_iter().collect(), ..Tables::default() };
+        Takeover::new(&tables).stage
+    }
+
+    #[test]
+    fn the_next_agent_knows_how_far_the_last_one_came() {
+        assert_eq!(after(None), Stage::Open, "there was none");
+        assert_eq!(after(Some(LinkValue::TAKING_OVER)), Stage::Open, "it died in between");
+        assert_eq!(after(Some(LinkValue::TAKEN_OVER)), Stage::Adopted);
+        assert_eq!(after(Some(0)), Stage::Over);
+    }
+
+    #[test]
+    fn where_nothing_is_left_nobody_looks() {
+        let node = (0, LinkValue::zeroed());
+        let tables = Tables { links: [node].into(), ..Tables::default() };
+        let takeover = Takeover::new(&tables);
+        assert!(!takeover.is_unfinished());
+        assert_eq!((takeover.left(), takeover.mark()), (Some(0), 0));
+    }
+}
