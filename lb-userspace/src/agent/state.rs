@@ -168,6 +168,7 @@ impl State {
             synced: self.objects.are_known(),
             watched: self.measures.watched().clone(),
             problems: problems.len(),
+            foreign_connections: self.takeover.left(),
             entries: tables.entries().into(),
             without_local_endpoints: tables.without_local_endpoints(),
         }

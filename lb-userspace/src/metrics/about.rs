@@ -105,6 +105,13 @@ pub(super) const PROBLEMS: About = About {
     labels: &[],
     help: "What cannot be done as the objects want it; `lbctl get status` lists it.",
 };
+pub(super) const FOREIGN: About = About {
+    name: "lb_foreign_connections",
+    kind: Gauge,
+    labels: &[],
+    help: "Connections of another proxy that are left to it until they end. Absent while nobody has \
+           looked for them.",
+};
 pub(super) const BUILD: About = About {
     name: "lb_build_info",
     kind: Gauge,
@@ -199,7 +206,7 @@ pub(super) const BACKENDS_LEFT_OUT: About = About {
 
 /// All of them, in the order of the page.
 #[cfg(test)]
-pub(super) const ALL: [&About; 28] = [
+pub(super) const ALL: [&About; 29] = [
     &NETWORK_PROGRAMMING,
     &SYNC_DURATION,
     &LAST_SYNC,
@@ -213,6 +220,7 @@ pub(super) const ALL: [&About; 28] = [
     &SYNCED,
     &WATCHED,
     &PROBLEMS,
+    &FOREIGN,
     &BUILD,
     &MAP_ENTRIES,
     &MAP_CAPACITY,

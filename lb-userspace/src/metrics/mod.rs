@@ -38,6 +38,8 @@ pub struct Condition {
     pub watched: BTreeMap<&'static str, bool>,
     /// How many problems `status.json` lists.
     pub problems: usize,
+    /// Connections of another proxy that are left to it; `None`: nobody has looked.
+    pub foreign_connections: Option<usize>,
     /// Entries in the maps that the agent fills.
     pub entries: Vec<(&'static str, usize)>,
     /// Service ports that lack an endpoint on this node, see `Tables::without_local_endpoints`.

@@ -73,6 +73,7 @@ fn condition() -> Condition {
         synced: true,
         watched: [("Service", true), ("EndpointSlice", false), ("Node", true)].into(),
         problems: 3,
+        foreign_connections: Some(5),
         entries: vec![(name::SERVICES, 4)],
         without_local_endpoints: lacking.collect(),
     }

@@ -130,7 +130,9 @@ fn stand(condition: &Condition, page: &mut Page<'_>) -> fmt::Result {
     let watched = condition.watched.iter();
     let watched = watched.map(|(kind, up)| ([*kind], ConstGauge::new(usize::from(*up))));
     page.metric(&about::WATCHED, watched)?;
-    page.gauge(&about::PROBLEMS, condition.problems)
+    page.gauge(&about::PROBLEMS, condition.problems)?;
+    let foreign = condition.foreign_connections.map(|count| ([], ConstGauge::new(count)));
+    page.metric(&about::FOREIGN, foreign)
 }
 
 /// The same for both families.
