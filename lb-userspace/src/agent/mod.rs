@@ -39,7 +39,7 @@ use crate::model::status::Status;
 use crate::model::{Change, Problem};
 use crate::source::{Access, Cluster, Manifests, Settings, Source};
 use crate::status::Events;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use settings::{Look, SettingsFile};
@@ -66,10 +66,8 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Everything that can happen to a running agent.
 enum Event {
-    /// The model changed.
-    Changes(Vec<Change>),
-    /// The node's links or addresses changed.
-    Links(Vec<Link>),
+    /// The cluster or the node changed.
+    Input(Input),
     /// Somebody asks.
     Asked(Asked),
     /// Somebody asks how the agent stands.
@@ -108,26 +106,13 @@ pub async fn run(args: RunArgs, judge: impl Fn() -> Result<()> + Send + 'static)
         Source::Manifests(_) => None,
     };
     let mut state = State::load(&args, node, source.name(), (events, conditions_in))?;
-    let (changes_in, changes) = mpsc::channel(BATCH);
-    let (links_in, links) = mpsc::channel(1);
     let (questions_in, questions) = mpsc::channel(1);
     let settings = args.config.clone().map(|path| SettingsFile::new(path, Box::new(judge)));
-    let mut sources = Sources {
-        settings,
-        objects: tokio::spawn(source.run(changes_in)),
-        watch: tokio::spawn(watch::watch(links_in)),
-        changes,
-        links,
-        questions,
-        conditions,
-    };
-    let result = tokio::select! {
+    let mut sources = Sources { inputs: Inputs::start(source), settings, questions, conditions };
+    tokio::select! {
         result = follow(&mut state, &mut sources) => result,
         never = answer(&args.places.state_dir, questions_in) => match never {},
-    };
-    sources.objects.abort();
-    sources.watch.abort();
-    result
+    }
 }
 
 /// Where objects come from.
@@ -157,13 +142,65 @@ async fn answer(state_dir: &Path, questions: Sender<Asked>) -> Infallible {
     std::future::pending().await
 }
 
-/// Where events come from.
-struct Sources {
-    settings: Option<SettingsFile>,
+/// What is known of the cluster and of the node comes from here.
+struct Inputs {
     objects: JoinHandle<Result<()>>,
     watch: JoinHandle<Result<()>>,
     changes: Receiver<Change>,
     links: Receiver<Vec<Link>>,
+}
+
+impl Inputs {
+    /// Begins to follow both.
+    fn start(source: Source) -> Self {
+        let (changes_in, changes) = mpsc::channel(BATCH);
+        let (links_in, links) = mpsc::channel(1);
+        Self {
+            objects: tokio::spawn(source.run(changes_in)),
+            watch: tokio::spawn(watch::watch(links_in)),
+            changes,
+            links,
+        }
+    }
+
+    /// The next that is new.
+    ///
+    /// # Errors
+    /// One of them ended, which it never should.
+    async fn next(&mut self) -> Result<Input> {
+        let mut batch = Vec::new();
+        tokio::select! {
+            count = self.changes.recv_many(&mut batch, BATCH) => match count {
+                0 => Err(ended(&mut self.objects, "the objects").await),
+                _ => Ok(Input::Changes(batch)),
+            },
+            links = self.links.recv() => match links {
+                Some(links) => Ok(Input::Links(links)),
+                None => Err(ended(&mut self.watch, "the node's links").await),
+            },
+        }
+    }
+}
+
+impl Drop for Inputs {
+    fn drop(&mut self) {
+        self.objects.abort();
+        self.watch.abort();
+    }
+}
+
+/// What is new.
+enum Input {
+    /// The model changed.
+    Changes(Vec<Change>),
+    /// The node's links or addresses changed.
+    Links(Vec<Link>),
+}
+
+/// Where events come from.
+struct Sources {
+    inputs: Inputs,
+    settings: Option<SettingsFile>,
     questions: Receiver<Asked>,
     conditions: Receiver<web::Asked>,
 }
@@ -184,16 +221,8 @@ async fn follow(state: &mut State, sources: &mut Sources) -> Result<Ending> {
         if !state.is_taking_over() {
             watch.reset();
         }
-        let mut batch = Vec::new();
         let event = tokio::select! {
-            count = sources.changes.recv_many(&mut batch, BATCH) => match count {
-                0 => return ended(&mut sources.objects, "the objects").await,
-                _ => Event::Changes(batch),
-            },
-            links = sources.links.recv() => match links {
-                Some(links) => Event::Links(links),
-                None => return ended(&mut sources.watch, "the node's links").await,
-            },
+            input = sources.inputs.next() => Event::Input(input?),
             Some(asked) = sources.questions.recv() => Event::Asked(asked),
             Some(asked) = sources.conditions.recv() => Event::Condition(asked),
             _ = retry.tick(), if state.is_unfinished() => Event::Retry,
@@ -225,8 +254,8 @@ fn look_at(settings: &mut Option<SettingsFile>) -> Look {
 /// Deals with one event.
 fn turn(state: &mut State, event: Event) -> Result<ControlFlow<Ending>> {
     match event {
-        Event::Changes(changes) => state.change(changes),
-        Event::Links(links) => state.set_links(links),
+        Event::Input(Input::Changes(changes)) => state.change(changes),
+        Event::Input(Input::Links(links)) => state.set_links(links),
         Event::Asked((question, reply)) => {
             // Whoever asked may be gone.
             let _ = reply.send(state.answer(&question));
@@ -249,12 +278,13 @@ fn turn(state: &mut State, event: Event) -> Result<ControlFlow<Ending>> {
 }
 
 /// Why a source ended: it never should.
-async fn ended(task: &mut JoinHandle<Result<()>>, what: &str) -> Result<Ending> {
-    match task.await {
-        Ok(result) => result.with_context(|| format!("following {what}"))?,
-        Err(error) => bail!("following {what}: {error}"),
-    }
-    bail!("following {what} ended without a reason")
+async fn ended(task: &mut JoinHandle<Result<()>>, what: &str) -> anyhow::Error {
+    let why = match task.await {
+        Ok(Err(error)) => error,
+        Ok(Ok(())) => anyhow!("it ended without a reason"),
+        Err(error) => error.into(),
+    };
+    why.context(format!("following {what}"))
 }
 
 /// Makes sure that one agent at most works in these folders.
@@ -295,5 +325,5 @@ fn node_name(given: Option<&str>) -> Result<String> {
     // As the kubelet does it.
     host.into_string()
         .map(|name| name.to_lowercase())
-        .map_err(|_| anyhow::anyhow!("the host name is no text: give --node"))
+        .map_err(|_| anyhow!("the host name is no text: give --node"))
 }

@@ -6,10 +6,9 @@
 
 use super::links::Links;
 use super::objects::Objects;
-use super::{BATCH, Sources, ended, node_name, source};
+use super::{Input, Inputs, node_name, source};
 use crate::compile::{self, NodeView};
 use crate::config::{Form, RunArgs};
-use crate::link::watch;
 use crate::reconcile::{Planner, Tables, ids};
 use crate::shadow::settling::Settling;
 use crate::shadow::{Difference, Leads, Proxy, differences, ours};
@@ -20,7 +19,6 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
 
 /// How often it is compared.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -33,23 +31,8 @@ pub async fn run(args: &RunArgs, out: &mut dyn Write) -> Result<bool> {
     args.check()?;
     let node = node_name(args.node.as_deref())?;
     let mut shadow = Shadow::new(args, &node)?;
-    let (changes_in, changes) = mpsc::channel(BATCH);
-    let (links_in, links) = mpsc::channel(1);
-    let ((_, questions), (_, conditions)) = (mpsc::channel(1), mpsc::channel(1));
-    let objects = source(args, node).await?;
-    let mut sources = Sources {
-        objects: tokio::spawn(objects.run(changes_in)),
-        watch: tokio::spawn(watch::watch(links_in)),
-        changes,
-        links,
-        questions,
-        conditions,
-        settings: None,
-    };
-    let result = shadow.follow(&mut sources, out).await;
-    sources.objects.abort();
-    sources.watch.abort();
-    result
+    let mut inputs = Inputs::start(source(args, node).await?);
+    shadow.follow(&mut inputs, out).await
 }
 
 /// What is known, and what was said about it.
@@ -87,22 +70,17 @@ impl<'a> Shadow<'a> {
         })
     }
 
-    async fn follow(&mut self, sources: &mut Sources, out: &mut dyn Write) -> Result<bool> {
+    async fn follow(&mut self, inputs: &mut Inputs, out: &mut dyn Write) -> Result<bool> {
         let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
         let mut tick = tokio::time::interval(PAUSE);
         loop {
-            let mut batch = Vec::new();
             tokio::select! {
-                count = sources.changes.recv_many(&mut batch, BATCH) => match count {
-                    0 => return ended(&mut sources.objects, "the objects").await.map(|_| false),
-                    _ => for change in batch {
+                input = inputs.next() => match input? {
+                    Input::Changes(changes) => for change in changes {
                         self.objects.take_in(change);
                     },
-                },
-                links = sources.links.recv() => match links {
-                    Some(links) => self.links.set(links),
-                    None => return ended(&mut sources.watch, "the node's links").await.map(|_| false),
+                    Input::Links(links) => self.links.set(links),
                 },
                 _ = tick.tick() => if let Some(alike) = self.look(out).await? {
                     return Ok(alike);
