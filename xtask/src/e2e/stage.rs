@@ -81,15 +81,19 @@ impl Stage {
         self.start(cluster, place, "hold", options.connections(connections).arguments())
     }
 
-    /// Opens connections, so many a second.
+    /// Opens connections, so many a second. Their ports are below those that kernels give, so that
+    /// nobody else's is taken, and more than are opened within a minute.
     pub(super) fn connect(
         &self,
         cluster: &Cluster,
         place: Place,
         rate: u32,
     ) -> Result<Client<connect::Report>> {
-        let options =
-            connect::Options { rate: Some(rate), ..connect::Options::to(self.target(place)) };
+        let options = connect::Options {
+            rate: Some(rate),
+            from_ports: Some(connect::Ports::new(11_000, 32_767)),
+            ..connect::Options::to(self.target(place))
+        };
         self.start(cluster, place, "connect", options.parallel(4 * rate).arguments())
     }
 

@@ -2,13 +2,15 @@
 
 use super::datagram::Conversation;
 use super::{Info, http, print, runtime};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
-use std::time::{Duration, Instant};
+use std::str::FromStr;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -40,6 +42,9 @@ pub struct Options {
     /// Own port, every time
     #[arg(long)]
     pub from_port: Option<u16>,
+    /// Own ports, one after the other and round again: FIRST-LAST
+    #[arg(long, conflicts_with = "from_port", value_name = "FIRST-LAST")]
+    pub from_ports: Option<Ports>,
     /// Milliseconds that one answer may take
     #[arg(long, default_value_t = 2000)]
     pub timeout_ms: u64,
@@ -49,6 +54,51 @@ pub struct Options {
     /// Stop after so many failures
     #[arg(long)]
     pub give_up: Option<u32>,
+}
+
+/// Ports that are used in turn.
+///
+/// A kernel that is left to choose looks through its ports for one that is free. Those of closed
+/// connections are not for a minute (`TIME_WAIT`), and a client that opens hundreds a second comes
+/// to spend whole seconds of processor time on the search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    first: u16,
+    last: u16,
+}
+
+impl Ports {
+    /// From `first` to `last`, both included.
+    pub fn new(first: u16, last: u16) -> Self {
+        Self { first, last }
+    }
+
+    /// All of them, for ever. With a rate, the clock says where to begin: so a client goes on
+    /// where the one before it ended.
+    fn in_turn(self, rate: Option<u32>) -> impl Iterator<Item = u16> {
+        let ports = self.first..=self.last;
+        let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let used = passed.as_secs() * u64::from(rate.unwrap_or(0));
+        let begin = usize::try_from(used % ports.len() as u64).unwrap_or(0);
+        ports.cycle().skip(begin)
+    }
+}
+
+impl FromStr for Ports {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (first, last) = text.split_once('-').context("as FIRST-LAST")?;
+        let ports = Self { first: first.parse()?, last: last.parse()? };
+        ensure!(ports.first != 0 && ports.first <= ports.last, "the first is above the last, or 0");
+        Ok(ports)
+    }
+}
+
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.first, self.last)
+    }
 }
 
 impl Options {
@@ -63,6 +113,7 @@ impl Options {
             size: 32,
             from: None,
             from_port: None,
+            from_ports: None,
             timeout_ms: 2000,
             rate: None,
             give_up: None,
@@ -108,7 +159,17 @@ impl Options {
         arguments.extend(self.rate.map(|rate| format!("--rate={rate}")));
         arguments.extend(self.give_up.map(|failures| format!("--give-up={failures}")));
         arguments.extend(self.from_port.map(|port| format!("--from-port={port}")));
+        arguments.extend(self.from_ports.map(|ports| format!("--from-ports={ports}")));
         arguments
+    }
+
+    /// The same, each with the next of its ports.
+    fn in_turn(&self) -> impl Iterator<Item = Self> {
+        let mut ports = self.from_ports.map(|ports| ports.in_turn(self.rate));
+        std::iter::repeat_with(move || {
+            let next = ports.as_mut().and_then(Iterator::next);
+            Self { from_port: next.or(self.from_port), ..self.clone() }
+        })
     }
 
     /// Where to bind to, if it matters.
@@ -207,11 +268,12 @@ async fn all(options: &Options) -> Result<Report> {
 /// Opens as many as are asked for, as fast as they are answered.
 async fn at_once(options: &Options, tally: &mut Tally) -> Result<()> {
     let mut under_way = JoinSet::new();
-    let mut left = options.count;
+    let mut left = options.in_turn().take(options.count as usize);
     loop {
-        while left > 0 && under_way.len() < options.parallel as usize {
-            under_way.spawn(timed(options.clone()));
-            left -= 1;
+        while under_way.len() < options.parallel as usize
+            && let Some(next) = left.next()
+        {
+            under_way.spawn(timed(next));
         }
         let Some(done) = under_way.join_next().await else {
             return Ok(());
@@ -226,12 +288,16 @@ async fn at_once(options: &Options, tally: &mut Tally) -> Result<()> {
 /// Opens some a second until standard input is closed; those under way are waited for.
 async fn steadily(options: &Options, rate: u32, tally: &mut Tally) -> Result<()> {
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / rate.max(1));
+    let parallel = options.parallel as usize;
     let mut closed = pin!(super::input_closed());
     let mut under_way = JoinSet::new();
+    let mut options = options.in_turn();
     loop {
         tokio::select! {
-            _ = ticks.tick(), if under_way.len() < options.parallel as usize => {
-                under_way.spawn(timed(options.clone()));
+            _ = ticks.tick(), if under_way.len() < parallel => {
+                if let Some(next) = options.next() {
+                    under_way.spawn(timed(next));
+                }
             }
             Some(done) = under_way.join_next() => {
                 tally.add(done.context("waiting for a connection")?);
@@ -285,8 +351,10 @@ async fn dial(options: &Options) -> io::Result<TcpStream> {
     };
     let socket = if own.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
-    // Closed by a reset: a fixed port must be free again for the next connection.
-    socket.set_zero_linger()?;
+    if options.from_ports.is_none() {
+        // Closed by a reset: a fixed port must be free again for the next connection.
+        socket.set_zero_linger()?;
+    }
     socket.bind(own)?;
     socket.connect(options.to).await
 }
@@ -308,6 +376,22 @@ mod tests {
         assert_eq!((report.median_us, report.p99_us, report.max_us), (500, 990, 1000));
         report.time(Vec::new());
         assert_eq!(report.max_us, 0);
+    }
+
+    #[test]
+    fn ports_are_used_in_turn() {
+        let options = |ports: &str| {
+            let to = SocketAddr::from(([127, 0, 0, 1], 80));
+            Options { from_ports: Some(ports.parse().unwrap()), ..Options::to(to) }
+        };
+        let used =
+            |ports| options(ports).in_turn().take(4).filter_map(|one| one.from_port).collect();
+        let used: Vec<Vec<u16>> = ["7-9", "65535-65535"].map(used).into();
+        assert_eq!(used, [vec![7, 8, 9, 7], vec![65535; 4]]);
+        for wrong in ["9-7", "0-7", "7", "7-65536", "-"] {
+            assert!(wrong.parse::<Ports>().is_err(), "{wrong}");
+        }
+        assert_eq!(Ports::new(7, 9), Ports::new(7, 9).to_string().parse().unwrap());
     }
 
     #[test]
