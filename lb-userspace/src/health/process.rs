@@ -6,7 +6,7 @@
 use super::Server;
 use super::board::Board;
 use crate::model::status::{self, Status};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// How often it is asked whether another process still answers: nobody does in between.
+const ASK: Duration = Duration::from_millis(20);
 /// How often the file is looked at: load balancers ask every few seconds.
 const LOOK: Duration = Duration::from_millis(500);
 /// How long a node counts as healthy without an agent.
@@ -38,12 +40,20 @@ pub fn is_served(dir: &Path) -> bool {
 /// Answers at `proxy_addrs` for the node, and at the health check node ports for the Services,
 /// what the agent in `dir` says, until it is told to end.
 ///
+/// Where another process does that already, it waits for its end: the next one can be started
+/// before the last one is stopped.
+///
 /// # Errors
-/// Another process does that already, or the folder cannot be made.
+/// The folder cannot be made or used.
 pub async fn run(dir: &Path, proxy_addrs: Vec<SocketAddr>) -> Result<()> {
-    let _lock = lock(dir)?;
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    // Given up last of all, when nobody listens here any more.
+    let _lock = tokio::select! {
+        lock = turn(dir) => lock?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
     let mut look = tokio::time::interval(LOOK);
     let mut desk = Desk::new(dir, proxy_addrs);
     desk.look(Instant::now());
@@ -59,15 +69,29 @@ pub async fn run(dir: &Path, proxy_addrs: Vec<SocketAddr>) -> Result<()> {
     }
 }
 
-fn lock(dir: &Path) -> Result<Flock<File>> {
+/// Waits until no other process answers.
+async fn turn(dir: &Path) -> Result<Flock<File>> {
+    let mut ask = tokio::time::interval(ASK);
+    if let Some(lock) = lock(dir)? {
+        return Ok(lock);
+    }
+    tracing::info!(state_dir = %dir.display(), "another one answers: waiting for its end");
+    loop {
+        ask.tick().await;
+        if let Some(lock) = lock(dir)? {
+            return Ok(lock);
+        }
+    }
+}
+
+/// `None`: another process holds it.
+fn lock(dir: &Path) -> Result<Option<Flock<File>>> {
     fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
     let path = lock_path(dir);
     let file = File::create(&path).with_context(|| format!("making {}", path.display()))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(lock),
-        Err((_, Errno::EWOULDBLOCK)) => {
-            bail!("another `lb-agent health` answers for {}: stop it first", dir.display())
-        }
+        Ok(lock) => Ok(Some(lock)),
+        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
         Err((_, errno)) => Err(errno).with_context(|| format!("locking {}", path.display())),
     }
 }
@@ -184,15 +208,17 @@ mod tests {
         assert!(desk.trouble.is_some());
     }
 
-    #[tokio::test]
-    async fn there_is_one_at_most() {
+    #[tokio::test(start_paused = true)]
+    async fn the_next_one_waits_for_the_end_of_the_last_one() {
         let dir = tempfile::tempdir().unwrap();
         assert!(!is_served(dir.path()));
-        let held = lock(dir.path()).unwrap();
+        let held = turn(dir.path()).await.unwrap();
         assert!(is_served(dir.path()));
-        let message = lock(dir.path()).unwrap_err().to_string();
-        assert!(message.contains("stop it first"), "{message}");
+        let mut next = Box::pin(turn(dir.path()));
+        let waited = tokio::time::timeout(Duration::from_secs(1), &mut next).await;
+        assert!(waited.is_err(), "the last one answers");
         drop(held);
-        assert!(!is_served(dir.path()));
+        next.await.unwrap();
+        assert!(!is_served(dir.path()), "it was dropped at once");
     }
 }

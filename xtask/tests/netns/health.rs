@@ -6,8 +6,9 @@ use crate::web::get;
 use serde_json::{Value, json};
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
-use xtask::lab::Host;
+use std::time::Duration;
 use xtask::lab::agent::built;
+use xtask::lab::{Host, Process};
 
 const ASKED: &str = include_str!("manifests/asked.yaml");
 /// The `healthCheckNodePort` in there.
@@ -82,8 +83,7 @@ fn ask(from: &Host, to: SocketAddr) -> anyhow::Result<(u16, Value)> {
 fn a_process_of_its_own_answers_while_the_agent_is_away() {
     let mut stage = Stage::idle();
     stage.write("asked.yaml", ASKED);
-    let program = stage.network.node.program(built("lb-agent").unwrap()).args(["health"]);
-    let mut health = program.args(["--state-dir".into(), stage.state()]).spawn().unwrap();
+    let mut health = answering(&stage);
     health.wait_for("ready", LONG).unwrap();
     stage.start();
     let client = stage.network.client.clone();
@@ -100,9 +100,20 @@ fn a_process_of_its_own_answers_while_the_agent_is_away() {
     stage.start();
     stage.remove("pod-kubia-1.yaml");
     eventually("the next agent is heard", || told(&client, v4) == Some((200, 2)));
+    let mut next = answering(&stage);
+    assert!(next.wait_for("ready", Duration::from_millis(300)).is_err(), "it waits for its turn");
     drop(health);
+    next.wait_for("ready", LONG).unwrap();
+    assert_eq!(told(&client, v4), Some((200, 2)), "the next one answers as soon as it is ready");
+    drop(next);
     assert_eq!(told(&client, v4), None, "the agent left it to the process");
     // What happens next makes the agent answer itself.
     stage.remove("pod-kubia-2.yaml");
     eventually("the agent answers", || told(&client, v4) == Some((200, 1)));
+}
+
+/// A process that answers for the agent of this stage.
+fn answering(stage: &Stage) -> Process {
+    let program = stage.network.node.program(built("lb-agent").unwrap()).args(["health"]);
+    program.args(["--state-dir".into(), stage.state()]).spawn().unwrap()
 }

@@ -17,6 +17,12 @@ app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
+{{/* The same of the pods that answer load balancers. */}}
+{{- define "lb.healthSelector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}-health
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
 {{/* https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/ */}}
 {{- define "lb.labels" -}}
 {{ include "lb.selector" . }}
@@ -25,6 +31,34 @@ app.kubernetes.io/component: service-proxy
 app.kubernetes.io/part-of: {{ .Chart.Name }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{/* What every pod has: where it may run, and as what. */}}
+{{- define "lb.pod" -}}
+priorityClassName: {{ .Values.priorityClassName }}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  seccompProfile:
+    type: RuntimeDefault
+  {{- with .Values.seLinuxOptions }}
+  seLinuxOptions:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
 {{- end -}}
 
 {{- define "lb.image" -}}
