@@ -19,6 +19,8 @@ mod node_port;
 mod endpoints;
 mod mirror;
 mod slices;
+// What only a person wants to know.
+mod ingress;
 
 pub use memory::Memory;
 
@@ -27,7 +29,9 @@ use crate::source::convert;
 use crate::source::report::Report;
 use crate::source::settings::Settings;
 use draft::Draft;
-use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
+use k8s_openapi::api::{
+    core::v1 as core, discovery::v1 as discovery, networking::v1 as networking,
+};
 use slices::Slices;
 use std::collections::BTreeMap;
 
@@ -60,6 +64,8 @@ pub struct Objects {
     pub slices: BTreeMap<ObjectName, Found<discovery::EndpointSlice>>,
     /// v1 Pods.
     pub pods: BTreeMap<ObjectName, Found<core::Pod>>,
+    /// networking.k8s.io/v1 Ingresses, which are only checked.
+    pub ingresses: BTreeMap<ObjectName, Found<networking::Ingress>>,
     /// v1 Nodes, by name.
     pub nodes: BTreeMap<String, Found<core::Node>>,
 }
@@ -82,6 +88,7 @@ pub fn derive(
 
     let node = own_node(objects, settings, &mut problems);
     let services = finish(drafts, &mut problems);
+    ingress::check(&objects.ingresses, &services, &mut problems);
     (Snapshot { services, slices: slices.by_service(), node }, problems)
 }
 

@@ -8,6 +8,7 @@ mod endpoints;
 mod follow;
 mod fuzz;
 mod golden;
+mod ingress;
 mod lenient;
 mod library;
 mod memory;
