@@ -14,6 +14,9 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
 const EXAMPLES: &str = "\
+A Service kubia with port 80 has KUBIA_SERVICE_HOST, KUBIA_SERVICE_PORT, KUBIA_PORT, and
+KUBIA_PORT_80_TCP with _PROTO, _PORT and _ADDR; one without a ClusterIP has none.
+
 Examples:
   lbctl env default/kubia                 the variables of one Service
   lbctl env --all default                 what a container in this namespace is told: all its
@@ -26,9 +29,6 @@ Examples:
 A container keeps what it was started with: who has to learn of Services that come later asks DNS.";
 
 /// Print the environment variables of Services, as a kubelet sets them
-///
-/// For Service kubia with port 80: KUBIA_SERVICE_HOST, KUBIA_SERVICE_PORT, KUBIA_PORT and
-/// KUBIA_PORT_80_TCP with _PROTO, _PORT and _ADDR. Services without a ClusterIP have none.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Options {
@@ -103,7 +103,10 @@ fn unknown(question: &Question) -> String {
 }
 
 fn lines(variables: &[Variable]) -> String {
-    variables.iter().map(|Variable { name, value }| format!("{name}={value}\n")).collect()
+    variables
+        .iter()
+        .flat_map(|Variable { name, value }| [name.as_str(), "=", value, "\n"])
+        .collect()
 }
 
 #[cfg(test)]
