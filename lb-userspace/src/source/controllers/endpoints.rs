@@ -1,8 +1,8 @@
 //! Services with a selector, and Pods, to slices: the endpoint slice controller (KEP 752).
 //!
 //! A slice holds the Pods of one family whose ports are the same numbers; a named target port may
-//! be another number in each Pod. A Pod that is probed here is ready by its probes. Another counts by
-//! its Ready condition; one written by hand without any condition is ready as soon as it has an
+//! be another number in each Pod. A Pod that is probed here is ready by its probes. Another counts
+//! by its Ready condition; one written by hand without any condition is ready as soon as it has an
 //! address.
 
 use crate::model::{

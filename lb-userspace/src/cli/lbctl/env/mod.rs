@@ -105,7 +105,7 @@ fn unknown(question: &Question) -> String {
 fn lines(variables: &[Variable]) -> String {
     variables
         .iter()
-        .flat_map(|Variable { name, value }| [name.as_str(), "=", value, "\n"])
+        .flat_map(|Variable { name, value }| [name.as_str(), "=", value.as_str(), "\n"])
         .collect()
 }
 
