@@ -1,9 +1,9 @@
 //! Objects to a snapshot, as the agent's source does it.
 
 use lb_userspace::model::{Problem, Snapshot};
-use lb_userspace::source::Settings;
 use lb_userspace::source::controllers::{self, Memory, Objects};
 use lb_userspace::source::manifests;
+use lb_userspace::source::{Readiness, Settings};
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -34,7 +34,7 @@ pub(crate) fn objects(text: &str) -> (Objects, Vec<Problem>) {
 
 /// What a control plane would make of them.
 pub(crate) fn derive(objects: &Objects, memory: &mut Memory) -> (Snapshot, Vec<Problem>) {
-    controllers::derive(objects, &settings(), memory)
+    controllers::derive(objects, &settings(), memory, &Readiness::default())
 }
 
 /// Problems are shown on terminals, one a line.

@@ -7,6 +7,8 @@
 pub mod model;
 /// Objects to model, from an API server or manifests.
 pub mod source;
+/// What containers are told of Services.
+pub mod environment;
 /// Links and addresses of the node.
 pub mod link;
 /// Model to plan: what every Service means on this node. Pure.

@@ -28,8 +28,8 @@ use lb_userspace::model::{ObjectName, Problem, Snapshot};
 use lb_userspace::reconcile::ids::Limits;
 use lb_userspace::reconcile::planner::NodeTables;
 use lb_userspace::reconcile::{Edit, Planner, Tables};
-use lb_userspace::source::Settings;
 use lb_userspace::source::controllers::{self, Found, Memory, Objects};
+use lb_userspace::source::{Readiness, Settings};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -67,7 +67,8 @@ fn case(path: PathBuf) -> Case {
     for document in std::fs::read_to_string(&path).unwrap().split("\n---\n") {
         shelve(&serde_saphyr::from_str(document).unwrap(), &mut objects);
     }
-    let (snapshot, problems) = controllers::derive(&objects, &settings, &mut Memory::default());
+    let (snapshot, problems) =
+        controllers::derive(&objects, &settings, &mut Memory::default(), &Readiness::default());
     Case { path, snapshot, problems }
 }
 

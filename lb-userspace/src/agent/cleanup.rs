@@ -9,8 +9,15 @@ use anyhow::{Context as _, Result};
 use std::io::Write;
 
 /// What agents leave in their state folder.
-const FILES: [&str; 6] =
-    ["status.json", "allocations.json", "agent.lock", socket::NAME, process::LOCK, board::NAME];
+const FILES: [&str; 7] = [
+    "status.json",
+    "allocations.json",
+    "readiness.json",
+    "agent.lock",
+    socket::NAME,
+    process::LOCK,
+    board::NAME,
+];
 
 /// Removes what agents left in these places, and says what it did.
 ///

@@ -98,6 +98,11 @@ impl Objects {
         (self.snapshot.services.get(name), slices)
     }
 
+    /// All Services.
+    pub(super) fn services(&self) -> impl Iterator<Item = &Service> {
+        self.snapshot.services.values()
+    }
+
     /// All Services have to be looked at anew.
     pub(super) fn look_at_all(&mut self) {
         self.changed.extend(self.snapshot.services.keys().cloned());

@@ -5,6 +5,7 @@
 //! too long, too slow, or one too many at a time is cut off: a client can bother nobody but itself.
 
 use crate::compile::Explanation;
+use crate::environment::Variable;
 use crate::model::ObjectName;
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) enum Question {
     /// What becomes of a Service, and why.
     Explain(ObjectName),
+    /// The environment variables of a Service.
+    Environment(ObjectName),
+    /// The environment variables of a container in this namespace.
+    EnvironmentIn(String),
 }
 
 /// What is answered.
@@ -42,6 +47,8 @@ pub(crate) enum Question {
 pub(crate) enum Answer {
     /// All reasons about the Service.
     Explanation(Box<Explanation>),
+    /// These variables, in order.
+    Environment(Vec<Variable>),
     /// There is no such object.
     Unknown,
     /// Not every object that exists has been read yet.

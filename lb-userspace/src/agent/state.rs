@@ -14,6 +14,7 @@ use crate::bpf::pin::PinFolder;
 use crate::compile::health::{Check, check, listen_addrs};
 use crate::compile::{self, NodeView};
 use crate::config::{RunArgs, SocketLb};
+use crate::environment;
 use crate::link::Link;
 use crate::metrics::{Condition, Progress, Reader};
 use crate::model::{Change, ObjectName, Problem};
@@ -135,6 +136,16 @@ impl State {
         }
         match question {
             Question::Explain(name) => self.explain(name),
+            Question::Environment(name) => {
+                let service = self.objects.service(name).0;
+                service.map_or(Answer::Unknown, |service| {
+                    Answer::Environment(environment::of_service(service))
+                })
+            }
+            Question::EnvironmentIn(namespace) => {
+                let services = self.objects.services();
+                Answer::Environment(environment::of_namespace(namespace, services))
+            }
         }
     }
 

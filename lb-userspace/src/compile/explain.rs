@@ -81,6 +81,9 @@ pub struct EndpointExplanation {
     pub node: Option<String>,
     /// The Pod behind it.
     pub pod: Option<String>,
+    /// Why it is not ready, if a probe of this agent says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unready: Option<String>,
     /// Whether it is used.
     pub outcome: Outcome,
 }
@@ -205,6 +208,7 @@ fn explain_endpoint(Listed { slice, endpoint, outcome }: Listed<'_>) -> Endpoint
         address: endpoint.address,
         node: endpoint.node.clone(),
         pod: endpoint.pod.clone(),
+        unready: endpoint.unready.clone(),
         outcome,
     }
 }

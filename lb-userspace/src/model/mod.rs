@@ -291,6 +291,9 @@ pub struct Endpoint {
     pub hostname: Option<String>,
     /// The Pod behind it.
     pub pod: Option<String>,
+    /// Why it is not ready, if a probe of this agent says so: `readinessProbe: HTTP 503`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unready: Option<String>,
 }
 
 /// The v1 Node that the agent runs on.

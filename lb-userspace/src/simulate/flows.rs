@@ -130,6 +130,7 @@ fn slice(port: &PortName, flow: &Flow, number: usize) -> EndpointSlice {
         hint_nodes: Vec::new(),
         hostname: None,
         pod: None,
+        unready: None,
     };
     EndpointSlice {
         name: ObjectName::new(&port.service.namespace, format!("flow-{number}")),

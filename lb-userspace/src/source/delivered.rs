@@ -71,7 +71,7 @@ fn change(key: Key, object: &Object, report: &mut Report) -> Result<Change, Prob
         Object::Node(node) => convert::node(node, report)
             .map(Change::Node)
             .ok_or_else(|| problem(format!("{key} has no name that can be used"))),
-        Object::Endpoints(_) | Object::Pod(_) => Err(problem(format!(
+        Object::Endpoints(_) | Object::Pod(_) | Object::Ingress(_) => Err(problem(format!(
             "{key} is nothing that a proxy watches, expected a Service, an EndpointSlice or a Node"
         ))),
     }

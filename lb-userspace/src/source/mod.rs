@@ -20,8 +20,14 @@ pub mod convert;
 /// Objects as a watch delivers them.
 mod delivered;
 
+/// What probes found.
+pub mod readiness;
+
 /// What the control plane would do where there is none.
 pub mod controllers;
+
+/// What a kubelet would do where there is none.
+mod kubelet;
 
 /// A folder, followed live.
 pub mod manifests;
@@ -35,6 +41,7 @@ use tokio::sync::mpsc::Sender;
 pub use self::kube::{Access, Cluster};
 pub use delivered::{Delivered, delivered};
 pub use manifests::Manifests;
+pub use readiness::Readiness;
 pub use report::Report;
 pub use settings::Settings;
 

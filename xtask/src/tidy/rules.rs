@@ -26,7 +26,7 @@ const FENCES: [Fence; 5] = [
 ];
 
 /// Modules that compute and do nothing else, and what would break that.
-const PURE: [&str; 3] = ["model", "compile", "reconcile"];
+const PURE: [&str; 4] = ["model", "environment", "compile", "reconcile"];
 const IMPURE: [&str; 4] = ["tokio", "aya", "async", "await"];
 
 /// The only files with `unsafe`.

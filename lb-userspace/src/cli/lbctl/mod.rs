@@ -29,6 +29,8 @@ mod get;
 mod describe;
 /// `lbctl explain`.
 mod explain;
+/// `lbctl env`.
+mod env;
 /// `lbctl trace`.
 mod trace;
 /// `lbctl simulate`.
@@ -52,6 +54,7 @@ Examples:
   lbctl get conntrack --client 10.0.0.7   the flows of one client: client -> frontend -> backend
   lbctl describe service default/kubia    all about one Service
   lbctl explain service default/kubia     which endpoints are used, and why not the others
+  lbctl env --all default                 what a kubelet would tell a container of Services
   lbctl trace --from 10.244.0.20 --to 10.96.0.10:80   what becomes of a packet, and why
   lbctl get status                        is the agent running, are maps full, what was dropped
   lbctl simulate scenarios/               what would become of packets, before a rollout
@@ -76,6 +79,7 @@ enum Verb {
     Get(get::Options),
     Describe(describe::Options),
     Explain(explain::Options),
+    Env(env::Options),
     Trace(trace::Options),
     Simulate(simulate::Options),
     Completions(completions::Options),
@@ -107,6 +111,7 @@ fn perform(options: &Options, console: &mut Console<'_>) -> Result<ExitCode> {
         Verb::Get(verb) => get::run(verb, &options.place, console)?,
         Verb::Describe(verb) => describe::run(verb, &options.place, console)?,
         Verb::Explain(verb) => explain::run(verb, &options.place, console)?,
+        Verb::Env(verb) => env::run(verb, &options.place, console)?,
         Verb::Trace(verb) => trace::run(verb, &options.place, console)?,
         Verb::Simulate(verb) => return simulate::run(verb, console),
         Verb::Completions(verb) => completions::run(verb, Options::command(), console)?,

@@ -79,6 +79,7 @@ fn endpoint(words: &str) -> Endpoint {
         hint_nodes: Vec::new(),
         hostname: None,
         pod: None,
+        unready: None,
     };
     for word in words {
         let e = &mut endpoint;

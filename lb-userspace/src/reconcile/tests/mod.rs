@@ -81,6 +81,7 @@ fn endpoint(last: u8) -> Endpoint {
         hint_nodes: Vec::new(),
         hostname: None,
         pod: None,
+        unready: None,
     }
 }
 

@@ -1,8 +1,9 @@
 //! Services with a selector, and Pods, to slices: the endpoint slice controller (KEP 752).
 //!
 //! A slice holds the Pods of one family whose ports are the same numbers; a named target port may
-//! be another number in each Pod. A Pod counts as ready by its Ready condition; one written by hand
-//! without any condition is ready as soon as it has an address.
+//! be another number in each Pod. A Pod that is probed here is ready by its probes. Another counts
+//! by its Ready condition; one written by hand without any condition is ready as soon as it has an
+//! address.
 
 use crate::model::{
     Endpoint, EndpointPort, EndpointSlice, ObjectName, Service, ServicePort, ServiceType,
@@ -12,11 +13,21 @@ use crate::source::controllers::Found;
 use crate::source::controllers::draft::Draft;
 use crate::source::controllers::family::Family;
 use crate::source::controllers::hash::{fnv1a, suffix};
+use crate::source::controllers::pod;
 use crate::source::controllers::slices::Slices;
 use crate::source::convert::field;
+use crate::source::readiness::{Readiness, Verdict};
 use k8s_openapi::api::core::v1 as api;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+
+/// What is known beyond Services and Pods.
+pub(super) struct Facts<'a> {
+    /// Zones of nodes.
+    pub(super) zones: &'a BTreeMap<&'a str, String>,
+    /// What probes found.
+    pub(super) readiness: &'a Readiness,
+}
 
 type Pods = BTreeMap<ObjectName, Found<api::Pod>>;
 /// Endpoints by family and ports.
@@ -27,11 +38,11 @@ pub(super) fn add(
     slices: &mut Slices,
     drafts: &mut BTreeMap<ObjectName, Draft>,
     pods: &Pods,
-    zones: &BTreeMap<&str, String>,
+    facts: &Facts<'_>,
 ) {
     for draft in drafts.values_mut().filter(|draft| selects(&draft.service)) {
         let selected = selected(&draft.service, pods);
-        for (key, endpoints) in groups(&draft.service, &draft.families, &selected, zones) {
+        for (key, endpoints) in groups(&draft.service, &draft.families, &selected, facts) {
             slices.insert_made(slice(&draft.service, key, endpoints));
         }
         note_unknown_ports(draft, &selected);
@@ -46,7 +57,7 @@ fn selects(service: &Service) -> bool {
 /// Pods of the Service's namespace that carry all its labels and are not over.
 fn selected<'a>(service: &Service, pods: &'a Pods) -> Vec<&'a api::Pod> {
     let in_namespace = pods.iter().filter(|(name, _)| name.namespace == service.name.namespace);
-    let candidates = in_namespace.map(|(_, found)| &found.object).filter(|pod| !is_over(pod));
+    let candidates = in_namespace.map(|(_, found)| &found.object).filter(|pod| !pod::is_over(pod));
     let carries =
         |pod: &api::Pod, key: &str, value: &str| field::label(&pod.metadata, key) == Some(value);
     candidates
@@ -54,55 +65,29 @@ fn selected<'a>(service: &Service, pods: &'a Pods) -> Vec<&'a api::Pod> {
         .collect()
 }
 
-fn is_over(pod: &api::Pod) -> bool {
-    matches!(phase(pod), Some("Succeeded" | "Failed"))
-}
-
-fn phase(pod: &api::Pod) -> Option<&str> {
-    pod.status.as_ref()?.phase.as_deref()
-}
-
-fn groups(
-    service: &Service,
-    families: &[Family],
-    pods: &[&api::Pod],
-    zones: &BTreeMap<&str, String>,
-) -> Groups {
+fn groups(service: &Service, families: &[Family], pods: &[&api::Pod], facts: &Facts<'_>) -> Groups {
     // A headless Service on a host without service CIDRs has any family.
     let wanted = |family| families.is_empty() || families.contains(&family);
     let mut groups = Groups::new();
     for pod in pods {
         let ports = ports(service, pod);
-        for address in addresses(pod).into_iter().filter(|&address| wanted(Family::of(address))) {
+        for address in
+            pod::addresses(pod).into_iter().filter(|&address| wanted(Family::of(address)))
+        {
             let group = groups.entry((Family::of(address), ports.clone())).or_default();
-            group.push(endpoint(service, pod, address, zones));
+            group.push(endpoint(service, pod, address, facts));
         }
     }
     groups
 }
 
-/// `status.podIPs`, or the older `podIP`: the first of each family, as the kubelet counts them.
-fn addresses(pod: &api::Pod) -> Vec<IpAddr> {
-    let Some(status) = &pod.status else {
-        return Vec::new();
+fn endpoint(service: &Service, pod: &api::Pod, address: IpAddr, facts: &Facts<'_>) -> Endpoint {
+    let verdict = verdict(service, pod, facts);
+    let serving = match verdict {
+        Verdict::Ready => true,
+        Verdict::NotReady(_) => false,
+        Verdict::Unprobed => is_ready(pod),
     };
-    let many = status.pod_ips.iter().flatten().map(|pod_ip| pod_ip.ip.as_str());
-    let mut addresses: Vec<IpAddr> = Vec::new();
-    for address in many.chain(status.pod_ip.as_deref()).filter_map(field::parse_address) {
-        if !addresses.iter().any(|earlier| earlier.is_ipv4() == address.is_ipv4()) {
-            addresses.push(address);
-        }
-    }
-    addresses
-}
-
-fn endpoint(
-    service: &Service,
-    pod: &api::Pod,
-    address: IpAddr,
-    zones: &BTreeMap<&str, String>,
-) -> Endpoint {
-    let serving = is_ready(pod);
     let terminating = pod.metadata.deletion_timestamp.is_some();
     let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
     Endpoint {
@@ -110,13 +95,20 @@ fn endpoint(
         ready: service.publish_not_ready || (serving && !terminating),
         serving,
         terminating,
-        zone: node.as_deref().and_then(|node| zones.get(node).cloned()),
+        zone: node.as_deref().and_then(|node| facts.zones.get(node).cloned()),
         node,
         hint_zones: Vec::new(),
         hint_nodes: Vec::new(),
         hostname: hostname(service, pod),
         pod: pod.metadata.name.clone(),
+        unready: verdict.reason(),
     }
+}
+
+/// Pods that a Service selects are in its namespace.
+fn verdict<'a>(service: &Service, pod: &api::Pod, facts: &Facts<'a>) -> Verdict<'a> {
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    facts.readiness.pod(&ObjectName::new(service.name.namespace.as_str(), name))
 }
 
 fn is_ready(pod: &api::Pod) -> bool {
@@ -150,16 +142,10 @@ fn resolve(port: &ServicePort, pod: &api::Pod) -> Option<u16> {
     }
 }
 
-/// By name and protocol; sidecars (init containers that stay) count as containers.
+/// By name and protocol.
 fn container_port(name: &str, protocol: &str, pod: &api::Pod) -> Option<u16> {
-    let spec = pod.spec.as_ref()?;
-    let stays = |container: &&api::Container| container.restart_policy.as_deref() == Some("Always");
-    let sidecars = spec.init_containers.iter().flatten().filter(stays);
-    let mut ports = spec
-        .containers
-        .iter()
-        .chain(sidecars)
-        .flat_map(|container| container.ports.iter().flatten());
+    let containers = pod::containers(pod);
+    let mut ports = containers.iter().flat_map(|(_, container)| container.ports.iter().flatten());
     let same = |port: &&api::ContainerPort| {
         port.name.as_deref() == Some(name) && port.protocol.as_deref().unwrap_or("TCP") == protocol
     };
@@ -200,7 +186,8 @@ fn note_unknown_ports(draft: &mut Draft, pods: &[&api::Pod]) {
 
 /// In a cluster the kubelet writes the address; here the manifest must.
 fn note_pods_without_address(draft: &mut Draft, pods: &[&api::Pod]) {
-    let lacks = |pod: &&&api::Pod| addresses(pod).is_empty() && phase(pod) != Some("Pending");
+    let lacks =
+        |pod: &&&api::Pod| pod::addresses(pod).is_empty() && pod::phase(pod) != Some("Pending");
     for pod in pods.iter().filter(lacks) {
         let name = pod.metadata.name.as_deref().unwrap_or_default();
         draft.report.add(

@@ -6,8 +6,10 @@ use crate::model::{Endpoint, EndpointPort, EndpointSlice, ObjectName, Problem};
 use crate::source::controllers::Found;
 use crate::source::controllers::draft::Draft;
 use crate::source::controllers::family::Family;
-use crate::source::controllers::slices::Slices;
+use crate::source::controllers::probed;
 use crate::source::convert::field;
+use crate::source::document::Kind;
+use crate::source::readiness::Readiness;
 use crate::source::report::Report;
 use k8s_openapi::api::core::v1 as api;
 use std::collections::BTreeMap;
@@ -16,24 +18,27 @@ const SKIP_MIRROR: &str = "endpointslice.kubernetes.io/skip-mirror";
 /// Endpoints that old clients use as a lock, not as addresses.
 const LEADER: &str = "control-plane.alpha.kubernetes.io/leader";
 
-/// Adds the slices of all `objects`. One without Service waits for it.
-pub(super) fn add(
-    slices: &mut Slices,
+/// The slices of all `objects`. One without Service waits for it.
+pub(super) fn slices(
     drafts: &BTreeMap<ObjectName, Draft>,
     objects: &BTreeMap<ObjectName, Found<api::Endpoints>>,
+    readiness: &Readiness,
     problems: &mut Vec<Problem>,
-) {
+) -> Vec<EndpointSlice> {
+    let mut slices = Vec::new();
     for found in objects.values().filter(|found| is_mirrored(&found.object)) {
         let (object, mut report) = (&found.object, found.report());
         if let Some(name) = field::object_name(&object.metadata, &mut report)
             && belongs_to_a_service(&name, drafts, &mut report)
         {
-            for slice in mirror(&name, object, &mut report) {
-                slices.insert_made(slice);
+            for mut slice in mirror(&name, object, &mut report) {
+                probed::apply(&mut slice.endpoints, Kind::Endpoints, &name, readiness);
+                slices.push(slice);
             }
         }
         problems.extend(report.into_problems());
     }
+    slices
 }
 
 fn is_mirrored(object: &api::Endpoints) -> bool {
@@ -131,5 +136,6 @@ fn endpoint(
         hint_nodes: Vec::new(),
         hostname: object.hostname.clone(),
         pod: field::pod_name(object.target_ref.as_ref()),
+        unready: None,
     })
 }

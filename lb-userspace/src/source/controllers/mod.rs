@@ -16,18 +16,27 @@ pub mod memory;
 mod cluster_ip;
 mod node_port;
 // Who serves it.
+pub(crate) mod pod;
 mod endpoints;
 mod mirror;
+mod probed;
 mod slices;
+// What only a person wants to know.
+mod ingress;
 
 pub use memory::Memory;
 
 use crate::model::{Node, ObjectName, Problem, Service, Snapshot};
 use crate::source::convert;
+use crate::source::document::Kind;
+use crate::source::readiness::Readiness;
 use crate::source::report::Report;
 use crate::source::settings::Settings;
 use draft::Draft;
-use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
+use endpoints::Facts;
+use k8s_openapi::api::{
+    core::v1 as core, discovery::v1 as discovery, networking::v1 as networking,
+};
 use slices::Slices;
 use std::collections::BTreeMap;
 
@@ -44,7 +53,7 @@ pub struct Found<T> {
 
 impl<T> Found<T> {
     /// A report about it that says nothing of what could not be read.
-    fn report(&self) -> Report {
+    pub(crate) fn report(&self) -> Report {
         Report::new(self.subject.as_str()).without(&self.lost)
     }
 }
@@ -60,28 +69,35 @@ pub struct Objects {
     pub slices: BTreeMap<ObjectName, Found<discovery::EndpointSlice>>,
     /// v1 Pods.
     pub pods: BTreeMap<ObjectName, Found<core::Pod>>,
+    /// networking.k8s.io/v1 Ingresses, which are only checked.
+    pub ingresses: BTreeMap<ObjectName, Found<networking::Ingress>>,
     /// v1 Nodes, by name.
     pub nodes: BTreeMap<String, Found<core::Node>>,
 }
 
 /// What a control plane would have made of `objects`, and what is wrong with them.
-/// `memory` learns what each Service was given.
+/// `memory` learns what each Service was given; `readiness` is what probes found.
 pub fn derive(
     objects: &Objects,
     settings: &Settings,
     memory: &mut Memory,
+    readiness: &Readiness,
 ) -> (Snapshot, Vec<Problem>) {
     let mut problems = Vec::new();
     let mut drafts = drafts(objects, &mut problems);
     cluster_ip::assign(&mut drafts, &settings.service_cidrs, memory);
     node_port::assign(&mut drafts, &settings.node_port_range, memory);
 
-    let mut slices = written_slices(objects, &mut problems);
-    mirror::add(&mut slices, &drafts, &objects.endpoints, &mut problems);
-    endpoints::add(&mut slices, &mut drafts, &objects.pods, &zones(objects));
+    let mut slices = written_slices(objects, readiness, &mut problems);
+    for slice in mirror::slices(&drafts, &objects.endpoints, readiness, &mut problems) {
+        slices.insert_made(slice);
+    }
+    let facts = Facts { zones: &zones(objects), readiness };
+    endpoints::add(&mut slices, &mut drafts, &objects.pods, &facts);
 
     let node = own_node(objects, settings, &mut problems);
     let services = finish(drafts, &mut problems);
+    ingress::check(&objects.ingresses, &services, &mut problems);
     (Snapshot { services, slices: slices.by_service(), node }, problems)
 }
 
@@ -107,11 +123,12 @@ fn finish(
     drafts.into_iter().map(finish).collect()
 }
 
-fn written_slices(objects: &Objects, problems: &mut Vec<Problem>) -> Slices {
+fn written_slices(objects: &Objects, readiness: &Readiness, problems: &mut Vec<Problem>) -> Slices {
     let mut slices = Slices::default();
     for found in objects.slices.values() {
         let mut report = found.report();
-        if let Some(slice) = convert::endpoint_slice(&found.object, &mut report) {
+        if let Some(mut slice) = convert::endpoint_slice(&found.object, &mut report) {
+            probed::apply(&mut slice.endpoints, Kind::EndpointSlice, &slice.name, readiness);
             slices.insert_written(slice);
         }
         problems.extend(report.into_problems());

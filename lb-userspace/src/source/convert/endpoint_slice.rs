@@ -97,6 +97,7 @@ fn endpoint(
         hint_nodes: hints.for_nodes.into_iter().flatten().map(|node| node.name).collect(),
         hostname: object.hostname.clone(),
         pod: field::pod_name(object.target_ref.as_ref()),
+        unready: None,
     })
 }
 

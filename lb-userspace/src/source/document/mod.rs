@@ -10,11 +10,15 @@ mod split;
 mod yaml;
 mod lenient;
 mod unknown;
+mod meant;
+mod ingress;
 mod object;
 
-pub(crate) use object::{Key, Object};
+pub(crate) use object::{Key, Kind, Object};
 
 use crate::model::Problem;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// Documents of one file; more are left out.
@@ -59,6 +63,48 @@ pub(crate) fn read(file: &str, text: &str) -> Vec<Document> {
         documents.extend(piece_objects(&at(file, number), &piece));
     }
     documents
+}
+
+/// A field that is odd, and what about it.
+pub(crate) type Odd = (String, String);
+
+/// A value of type `T` in a text that an object carries, and fields of it that were left out or
+/// that `T` does not have.
+///
+/// # Errors
+/// It says something else; the sentence.
+pub(crate) fn embedded<T: Serialize + DeserializeOwned>(
+    text: &str,
+) -> Result<(T, Vec<Odd>), String> {
+    let value: Value = yaml::value(&split::Piece { text, lines_before: 0 })?;
+    if !value.is_object() {
+        return Err("is not a map of fields".to_owned());
+    }
+    let (object, lost) = lenient::read::<T>(&value).map_err(|lost| lost.message)?;
+    let mut odd = odd(&value, &object, &lost, "it");
+    odd.extend(lost.into_iter().map(|lost| (lost.field, lost.message)));
+    Ok((object, odd))
+}
+
+/// The fields of `value` that `object`, which was read from it, does not have; `what` it is called.
+fn odd<T: Serialize + DeserializeOwned>(
+    value: &Value,
+    object: &T,
+    lost: &[lenient::Lost],
+    what: &str,
+) -> Vec<Odd> {
+    let known = serde_json::to_value(object);
+    let mut fields = known.map(|known| unknown::fields(value, &known)).unwrap_or_default();
+    fields.retain(|field| lost.iter().all(|lost| lost.field != *field));
+    if fields.is_empty() {
+        return Vec::new();
+    }
+    let all = meant::Fields::of::<T>(value);
+    let sentence = |field: &str| {
+        let meant = all.meant_by(field).map(|meant| format!("; {meant} is probably meant"));
+        format!("is not a field of {what} and is ignored{}", meant.unwrap_or_default())
+    };
+    fields.into_iter().map(|field| (field.clone(), sentence(&field))).collect()
 }
 
 fn at(file: &str, number: usize) -> String {

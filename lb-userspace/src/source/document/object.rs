@@ -2,11 +2,13 @@
 
 use crate::model::{ObjectName, Problem};
 use crate::source::convert::field::DEFAULT_NAMESPACE;
+use crate::source::document::ingress;
 use crate::source::document::lenient::{self, Lost};
-use crate::source::document::{Document, Read, broken, unknown};
+use crate::source::document::{Document, Odd, Read, broken, odd};
 use crate::source::report::{quoted, short};
 use k8s_openapi::api::core::v1::{Endpoints, Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::Ingress;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -14,6 +16,9 @@ use std::fmt;
 
 /// Slices were found under it up to Kubernetes 1.24, in another form.
 const OLD_SLICES: &str = "discovery.k8s.io/v1beta1";
+
+/// The part of a Pod that is checked.
+const PROBE: &str = ".readinessProbe";
 
 /// A kind that matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,11 +28,12 @@ pub(crate) enum Kind {
     EndpointSlice,
     Pod,
     Node,
+    Ingress,
 }
 
 impl Kind {
-    const ALL: [Self; 5] =
-        [Self::Service, Self::Endpoints, Self::EndpointSlice, Self::Pod, Self::Node];
+    const ALL: [Self; 6] =
+        [Self::Service, Self::Endpoints, Self::EndpointSlice, Self::Pod, Self::Node, Self::Ingress];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -36,11 +42,16 @@ impl Kind {
             Self::EndpointSlice => "EndpointSlice",
             Self::Pod => "Pod",
             Self::Node => "Node",
+            Self::Ingress => "Ingress",
         }
     }
 
     fn api_version(self) -> &'static str {
-        if self == Self::EndpointSlice { "discovery.k8s.io/v1" } else { "v1" }
+        match self {
+            Self::EndpointSlice => "discovery.k8s.io/v1",
+            Self::Ingress => "networking.k8s.io/v1",
+            Self::Service | Self::Endpoints | Self::Pod | Self::Node => "v1",
+        }
     }
 }
 
@@ -75,7 +86,7 @@ impl fmt::Display for Key {
         let name = name.escape_debug();
         match self.kind {
             Kind::Node => write!(f, "{kind} {name}"),
-            Kind::Service | Kind::Endpoints | Kind::EndpointSlice | Kind::Pod => {
+            Kind::Service | Kind::Endpoints | Kind::EndpointSlice | Kind::Pod | Kind::Ingress => {
                 write!(f, "{kind} {}/{name}", short(&self.name.namespace, 253).escape_debug())
             }
         }
@@ -90,6 +101,7 @@ pub(crate) enum Object {
     EndpointSlice(Box<EndpointSlice>),
     Pod(Box<Pod>),
     Node(Box<Node>),
+    Ingress(Box<Ingress>),
 }
 
 /// The object in `value`; `None` if its kind does not matter here.
@@ -119,6 +131,9 @@ fn of_version(place: &str, api_version: &str, kind: Kind, value: &Value) -> Opti
                 .noting("apiVersion", format!("is missing; taken as {own}")),
         ),
         version if version == own => Some(typed(subject, key, kind, value)),
+        old if kind == Kind::Ingress && ingress::VERSIONS.contains(&old) => {
+            Some(document(subject, key, old_ingress(value)))
+        }
         OLD_SLICES => {
             let message = format!("{OLD_SLICES} is gone since Kubernetes 1.25, write {own}");
             Some(Document::Broken { key, problem: problem(&subject, "apiVersion", message) })
@@ -145,18 +160,30 @@ impl Document {
 
 fn typed(subject: String, key: Option<Key>, kind: Kind, value: &Value) -> Document {
     let parsed = match kind {
-        Kind::Service => parse(value).map(|parsed| parsed.into(Object::Service)),
-        Kind::Endpoints => parse(value).map(|parsed| parsed.into(Object::Endpoints)),
-        Kind::EndpointSlice => parse(value).map(|parsed| parsed.into(Object::EndpointSlice)),
+        Kind::Service => parse(value, kind).map(|parsed| parsed.into(Object::Service)),
+        Kind::Endpoints => parse(value, kind).map(|parsed| parsed.into(Object::Endpoints)),
+        Kind::EndpointSlice => parse(value, kind).map(|parsed| parsed.into(Object::EndpointSlice)),
         // People write much into these that does not matter here.
-        Kind::Pod => parse(value).map(|parsed| parsed.knowing_all().into(Object::Pod)),
-        Kind::Node => parse(value).map(|parsed| parsed.knowing_all().into(Object::Node)),
+        Kind::Pod => parse(value, kind).map(|parsed| parsed.about(PROBE).into(Object::Pod)),
+        Kind::Node => parse(value, kind).map(|parsed| parsed.about("").into(Object::Node)),
+        Kind::Ingress => parse(value, kind).map(|parsed| parsed.into(Object::Ingress)),
     };
+    document(subject, key, parsed)
+}
+
+/// The old form is checked as it is written, and goes on in the new one.
+fn old_ingress(value: &Value) -> Result<Parsed<Object>, Lost> {
+    let old = parse::<ingress::Ingress>(value, Kind::Ingress)?;
+    let Parsed { object, odd, lost } = old;
+    Ok(Parsed { object: Object::Ingress(Box::new((*object).into())), odd, lost })
+}
+
+fn document(subject: String, key: Option<Key>, parsed: Result<Parsed<Object>, Lost>) -> Document {
     match (parsed, key) {
         (Ok(Parsed { object, odd, lost }), Some(key)) => {
-            let message = format!("is not a field of {} and is ignored", kind.name());
             let problems =
-                odd.iter().map(|field| problem(&subject, field, message.as_str())).collect();
+                odd.iter().map(|(field, message)| problem(&subject, field, message.as_str()));
+            let problems = problems.collect();
             let lost = lost
                 .into_iter()
                 .map(|Lost { field, message }| problem(&subject, &field, message))
@@ -177,7 +204,7 @@ fn typed(subject: String, key: Option<Key>, kind: Kind, value: &Value) -> Docume
 /// A typed object, the fields that its type does not know, and those that could not be read.
 struct Parsed<T> {
     object: T,
-    odd: Vec<String>,
+    odd: Vec<Odd>,
     lost: Vec<Lost>,
 }
 
@@ -186,16 +213,19 @@ impl<T> Parsed<Box<T>> {
         Parsed { object: kind(self.object), odd: self.odd, lost: self.lost }
     }
 
-    fn knowing_all(self) -> Self {
-        Self { odd: Vec::new(), ..self }
+    /// Odd fields matter only below this one; empty: nowhere.
+    fn about(mut self, field: &str) -> Self {
+        self.odd.retain(|(path, _)| !field.is_empty() && path.contains(field));
+        self
     }
 }
 
-fn parse<T: DeserializeOwned + Serialize>(value: &Value) -> Result<Parsed<Box<T>>, Lost> {
+fn parse<T: DeserializeOwned + Serialize>(
+    value: &Value,
+    kind: Kind,
+) -> Result<Parsed<Box<T>>, Lost> {
     let (object, lost) = lenient::read::<T>(value)?;
-    let known = serde_json::to_value(&object);
-    let mut odd = known.map(|known| unknown::fields(value, &known)).unwrap_or_default();
-    odd.retain(|field| lost.iter().all(|lost| lost.field != *field));
+    let odd = odd(value, &object, &lost, kind.name());
     Ok(Parsed { object: Box::new(object), odd, lost })
 }
 

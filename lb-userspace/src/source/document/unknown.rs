@@ -44,7 +44,7 @@ fn is_compared(path: &str, name: &str, value: &Value) -> bool {
     !value.is_null() && !is_left_alone
 }
 
-fn join(path: &str, name: &str) -> String {
+pub(super) fn join(path: &str, name: &str) -> String {
     let name = short(name, 60);
     let name = name.escape_debug();
     if path.is_empty() { name.to_string() } else { format!("{path}.{name}") }

@@ -111,6 +111,7 @@ fn shelve(read: &Read, objects: &mut Objects) {
         Object::Endpoints(object) => objects.endpoints.extend(found(name, read, object.as_ref())),
         Object::EndpointSlice(object) => objects.slices.extend(found(name, read, object.as_ref())),
         Object::Pod(object) => objects.pods.extend(found(name, read, object.as_ref())),
+        Object::Ingress(object) => objects.ingresses.extend(found(name, read, object.as_ref())),
         Object::Node(object) => objects.nodes.extend(found(name.name, read, object.as_ref())),
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! One round is: list and read the folder (`folder`), remember what could be read (`library`), let
 //! the controllers add what is theirs, and report the differences to the last round (`difference`).
-//! Rounds are started by inotify and, because inotify misses things (targets of symlinks, network
-//! file systems, full queues), by a look at sizes and times twice a second.
+//! Rounds are started by news of readiness probes, by inotify and, because inotify misses things
+//! (targets of symlinks, network file systems, full queues), by a look at sizes and times twice a
+//! second.
 //! A folder that is missing says nothing: the last good state stays until it is back.
 
 mod difference;
@@ -17,10 +18,14 @@ use crate::source::controllers::Objects;
 use crate::source::settings::Settings;
 use anyhow::Context;
 use library::Library;
-use round::Follower;
+use round::{Cause, Follower};
 use std::path::Path;
+use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 use watch::{Wake, Watch};
+
+/// What probes find within this time is told together.
+const GATHER: Duration = Duration::from_millis(20);
 
 /// The objects of a folder that has only the file `path` with this text, and what is wrong with
 /// them.
@@ -53,10 +58,11 @@ impl Manifests {
         let wake = Wake::default();
         let mut watch = Watch::new(&self.settings.dir, wake.clone());
         let mut follower = Follower::new(self.settings);
-        let mut hinted = true;
+        let news = follower.news();
+        let mut cause = Cause::Hint;
         loop {
             let changes;
-            (watch, follower, changes) = round(watch, follower, hinted).await?;
+            (watch, follower, changes) = round(watch, follower, cause).await?;
             for change in changes {
                 if tx.send(change).await.is_err() {
                     return Ok(());
@@ -64,7 +70,12 @@ impl Manifests {
             }
             tokio::select! {
                 () = tx.closed() => return Ok(()),
-                hint = wake.next() => hinted = hint,
+                hint = wake.next() => cause = if hint { Cause::Hint } else { Cause::Time },
+                () = news.next() => {
+                    // Probes of Pods that start together often end together.
+                    tokio::time::sleep(GATHER).await;
+                    cause = Cause::News;
+                }
             }
         }
     }
@@ -75,11 +86,12 @@ impl Manifests {
 async fn round(
     mut watch: Watch,
     mut follower: Follower,
-    hinted: bool,
+    cause: Cause,
 ) -> anyhow::Result<(Watch, Follower, Vec<Change>)> {
     let task = tokio::task::spawn_blocking(move || {
         let renewed = watch.renew();
-        let changes = follower.look(hinted || renewed, watch.trouble());
+        let cause = if renewed { Cause::Hint } else { cause };
+        let changes = follower.look(cause, watch.trouble());
         (watch, follower, changes)
     });
     task.await.context("reading the manifests")

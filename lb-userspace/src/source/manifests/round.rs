@@ -2,11 +2,23 @@
 
 use crate::model::{Change, ObjectName, Problem, Snapshot};
 use crate::source::controllers::{self, Memory};
+use crate::source::kubelet::{Kubelet, News};
 use crate::source::manifests::difference;
 use crate::source::manifests::folder::{self, Listing};
 use crate::source::manifests::library::Library;
 use crate::source::settings::Settings;
 use std::collections::BTreeSet;
+
+/// Why it is time to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// Something has happened in the folder.
+    Hint,
+    /// It was not looked at for a while.
+    Time,
+    /// A probe found something.
+    News,
+}
 
 /// Everything that lasts from one round to the next.
 #[derive(Debug)]
@@ -14,6 +26,7 @@ pub(super) struct Follower {
     settings: Settings,
     library: Library,
     memory: Memory,
+    kubelet: Kubelet,
     /// Why the memory began empty, if that is worth a sentence.
     forgot: Option<Problem>,
     /// The memory as it is on the disk.
@@ -31,8 +44,10 @@ impl Follower {
         let forgot =
             trouble.map(|message| about(&Memory::path(&settings.state_dir).display(), message));
         let saved = forgot.is_none().then(|| memory.clone());
+        let kubelet = Kubelet::new(&settings.node, &settings.state_dir);
         Self {
             settings,
+            kubelet,
             library: Library::default(),
             memory,
             forgot,
@@ -43,15 +58,23 @@ impl Follower {
         }
     }
 
-    /// Reads the folder again if `hinted` or if it looks different; what has changed since the
-    /// last time.
-    pub(super) fn look(&mut self, hinted: bool, watch_trouble: Option<&str>) -> Vec<Change> {
+    /// What probes find.
+    pub(super) fn news(&self) -> News {
+        self.kubelet.news()
+    }
+
+    /// Reads the folder again if something hints at it or if it looks different; what has changed
+    /// since the last time.
+    pub(super) fn look(&mut self, cause: Cause, watch_trouble: Option<&str>) -> Vec<Change> {
         let mut problems: Vec<Problem> = self.forgot.iter().cloned().collect();
         let dir = self.settings.dir.display().to_string();
         problems.extend(watch_trouble.map(|message| about(&dir, message)));
         match folder::list(&self.settings.dir) {
-            Ok(listing) if !hinted && self.listing.as_ref() == Some(&listing) => return Vec::new(),
-            Ok(listing) => self.read(listing),
+            Ok(listing) if cause == Cause::Hint || self.listing.as_ref() != Some(&listing) => {
+                self.read(listing);
+            }
+            Ok(_) if cause == Cause::News => {}
+            Ok(_) => return Vec::new(),
             Err(error) => {
                 self.listing = None;
                 problems.push(about(
@@ -80,14 +103,17 @@ impl Follower {
     fn derive(&mut self, problems: &mut Vec<Problem>) -> Snapshot {
         let (objects, found) = self.library.objects();
         problems.extend(found);
-        if self.listing.as_ref().is_some_and(|listing| listing.troubles.is_empty())
-            && self.library.is_whole()
-        {
+        let whole = self.listing.as_ref().is_some_and(|listing| listing.troubles.is_empty())
+            && self.library.is_whole();
+        if whole {
             let names: BTreeSet<String> =
                 objects.services.keys().map(ObjectName::to_string).collect();
             self.memory.retain(|name| names.contains(name));
         }
-        let (snapshot, found) = controllers::derive(&objects, &self.settings, &mut self.memory);
+        let (readiness, found) = self.kubelet.look(&objects, whole);
+        problems.extend(found);
+        let (snapshot, found) =
+            controllers::derive(&objects, &self.settings, &mut self.memory, &readiness);
         problems.extend(found);
         problems.extend(self.save());
         snapshot

@@ -87,7 +87,7 @@ fn anchors_and_merge_keys_are_followed() {
 fn kinds_that_do_not_matter_are_passed_over_in_silence() {
     check("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: 17}\n", &[]);
     check("apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: a}\n", &[]);
-    check("apiVersion: extensions/v1beta1\nkind: Ingress\nmetadata: {name: a}\n", &[]);
+    check("apiVersion: example.com/v1\nkind: Ingress\nmetadata: {name: a}\n", &[]);
 }
 
 #[test]
@@ -128,8 +128,8 @@ fn fields_that_do_not_exist_are_named_and_ignored() {
         "apiVersion: v1\nkind: Service\nmetadata: {name: a, old: 1}\nspec: {prots: [{port: 80}], ports: [{port: 80, nodeport: 1}]}\n",
         &[
             "Service default/a",
-            "? f.yaml document 1 (Service default/a): spec.ports[0].nodeport: is not a field of Service and is ignored",
-            "? f.yaml document 1 (Service default/a): spec.prots: is not a field of Service and is ignored",
+            "? f.yaml document 1 (Service default/a): spec.ports[0].nodeport: is not a field of Service and is ignored; nodePort is probably meant",
+            "? f.yaml document 1 (Service default/a): spec.prots: is not a field of Service and is ignored; ports is probably meant",
         ],
     );
 }

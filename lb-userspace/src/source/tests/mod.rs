@@ -8,15 +8,18 @@ mod endpoints;
 mod follow;
 mod fuzz;
 mod golden;
+mod ingress;
 mod lenient;
 mod library;
 mod memory;
 mod mirror;
 mod node_port;
+mod readiness;
 
 use crate::model::{EndpointSlice, ObjectName, Problem, Service, Snapshot};
 use crate::source::controllers::{self, Memory};
 use crate::source::manifests;
+use crate::source::readiness::Readiness;
 use crate::source::settings::Settings;
 use std::path::Path;
 
@@ -86,8 +89,12 @@ fn derived(yaml: &str, cidrs: &[&str]) -> Derived {
 }
 
 fn derived_with(yaml: &str, cidrs: &[&str], memory: &mut Memory) -> Derived {
+    derived_of(yaml, cidrs, memory, &Readiness::default())
+}
+
+fn derived_of(yaml: &str, cidrs: &[&str], memory: &mut Memory, readiness: &Readiness) -> Derived {
     let (objects, mut problems) = manifests::objects(Path::new("f.yaml"), yaml);
-    let (snapshot, found) = controllers::derive(&objects, &settings(cidrs), memory);
+    let (snapshot, found) = controllers::derive(&objects, &settings(cidrs), memory, readiness);
     problems.extend(found);
     Derived { snapshot, problems }
 }

@@ -112,7 +112,9 @@ fn wanted(place: &Place, name: &ObjectName) -> Result<(Agent, Option<Explanation
     Ok(match answer {
         Some(Answer::Explanation(explanation)) => (Agent::Answered, Some(*explanation)),
         Some(Answer::Starting) => (Agent::Starting, None),
-        Some(Answer::Unknown | Answer::NotUnderstood(_)) => (Agent::Unknown, None),
+        Some(Answer::Unknown | Answer::Environment(_) | Answer::NotUnderstood(_)) => {
+            (Agent::Unknown, None)
+        }
         None => (Agent::Down, None),
     })
 }

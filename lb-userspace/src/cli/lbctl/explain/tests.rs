@@ -122,6 +122,17 @@ The maps are as they are wanted
 }
 
 #[test]
+fn what_a_probe_found_is_beside_what_became_of_it() {
+    let (_, mut wanted, tables) = settled();
+    for endpoint in &mut wanted.ports[0].endpoints {
+        endpoint.unready = Some("readinessProbe: HTTP 503".to_owned());
+    }
+    let text = shown(Agent::Answered, Some(&wanted), &tables);
+    assert!(text.contains("  used (readinessProbe: HTTP 503)  "), "{text}");
+    assert!(text.contains("  is not ready: readinessProbe: HTTP 503  "), "{text}");
+}
+
+#[test]
 fn a_difference_is_marked() {
     let (_, wanted, mut tables) = settled();
     let frontend = *tables.frontends.keys().next().unwrap();

@@ -7,7 +7,7 @@ use crate::cli::lbctl::select::Selector;
 use crate::cli::lbctl::words::{NONE, joined, policy_name};
 use crate::compile::Family;
 use crate::compile::endpoint::Outcome;
-use crate::compile::explain::UnusableExplanation;
+use crate::compile::explain::{EndpointExplanation, UnusableExplanation};
 use crate::compile::reason::{HintUse, Standing, Unjoined, Usage};
 use std::net::SocketAddr;
 
@@ -163,7 +163,7 @@ impl Row for EndpointView {
             Cell::new(node.unwrap_or(NONE)),
             Cell::new(pod.unwrap_or(NONE)),
             Cell::new(slice.unwrap_or(NONE)),
-            wanted.map_or_else(|| nothing(self.differs), |wanted| outcome(&wanted.outcome)),
+            wanted.map_or_else(|| nothing(self.differs), outcome),
             held(&self.held.as_ref().map_or("no".to_owned(), HeldEndpoint::text), self.differs),
         ]
     }
@@ -191,7 +191,8 @@ impl HeldEndpoint {
 }
 
 /// What is wanted of an entry of a slice. A set that nobody chooses from is not worth a word.
-fn outcome(outcome: &Outcome) -> Cell {
+fn outcome(wanted: &EndpointExplanation) -> Cell {
+    let outcome = &wanted.outcome;
     let text = match outcome {
         Outcome::Joined { cluster, local: Usage::SetUnused, .. } => cluster.sentence().to_owned(),
         Outcome::Joined { cluster: Usage::SetUnused, local, .. } => local.sentence().to_owned(),
@@ -201,5 +202,11 @@ fn outcome(outcome: &Outcome) -> Cell {
     let used = |usage: &Usage| *usage == Usage::Used;
     let is_used =
         matches!(outcome, Outcome::Joined { cluster, local, .. } if used(cluster) || used(local));
+    let text = match &wanted.unready {
+        None => text,
+        // The Service publishes what is not ready.
+        Some(reason) if is_used => format!("{text} ({reason})"),
+        Some(reason) => format!("{text}: {reason}"),
+    };
     Cell::state(text, if is_used { Tone::Good } else { Tone::Odd })
 }

@@ -1,0 +1,149 @@
+//! What a kubelet would do where there is none, as far as it concerns Services: readiness probes.
+//!
+//! The way of a probe: `plan` finds it in the objects, `read` checks its fields, a `worker` makes
+//! it (`check`) again and again, `threshold` counts, `board` keeps what is known, and the
+//! controllers ask there. Nothing is restarted and no object is edited: an endpoint that is not
+//! ready gets no new connections, that is all. Liveness and startup probes are not made.
+//!
+//! The rules are those of Kubernetes 1.36, `pkg/kubelet/prober` and `pkg/probe`.
+
+mod threshold;
+mod probe;
+mod read;
+mod plan;
+mod check;
+mod board;
+mod memory;
+mod worker;
+
+use crate::model::Problem;
+use crate::source::controllers::Objects;
+use crate::source::readiness::{Probed, Readiness};
+use board::Board;
+use check::Outcome;
+use memory::Memory;
+use plan::Plan;
+use probe::Probe;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use worker::Desk;
+
+/// Checks that are made at the same time.
+const AT_ONCE: usize = 64;
+
+/// All probes of this node.
+#[derive(Debug)]
+pub(super) struct Kubelet {
+    node: String,
+    state_dir: PathBuf,
+    born: Instant,
+    board: Arc<Board>,
+    /// For checks.
+    places: Arc<Semaphore>,
+    workers: BTreeMap<Probed, Worker>,
+    /// As it is on the disk.
+    memory: Memory,
+}
+
+/// A probe that is being made until this is dropped.
+#[derive(Debug)]
+struct Worker {
+    probe: Probe,
+    _task: JoinSet<()>,
+}
+
+/// Tells when something else is known than before.
+#[derive(Clone, Debug)]
+pub(super) struct News(Arc<Board>);
+
+impl News {
+    /// Waits for it.
+    pub(super) async fn next(&self) {
+        self.0.changed().await;
+    }
+}
+
+impl Kubelet {
+    /// Of `node`; no probe is made yet.
+    pub(super) fn new(node: &str, state_dir: &Path) -> Self {
+        Self {
+            node: node.to_owned(),
+            state_dir: state_dir.to_owned(),
+            born: Instant::now(),
+            board: Arc::default(),
+            places: Arc::new(Semaphore::new(AT_ONCE)),
+            workers: BTreeMap::new(),
+            memory: Memory::load(state_dir),
+        }
+    }
+
+    /// Where news come from.
+    pub(super) fn news(&self) -> News {
+        News(Arc::clone(&self.board))
+    }
+
+    /// Makes the probes that `objects` ask for from now on, and no others; what is known, and what
+    /// is wrong. A probe that stays the same goes on. `whole`: what is not in `objects` does not
+    /// exist.
+    ///
+    /// Must be called within the runtime if there are probes.
+    pub(super) fn look(&mut self, objects: &Objects, whole: bool) -> (Readiness, Vec<Problem>) {
+        let (plan, mut problems) = plan::plan(objects, &self.node);
+        self.follow(plan);
+        let readiness = self.board.readiness();
+        problems.extend(self.remember(&readiness, whole));
+        (readiness, problems)
+    }
+
+    fn follow(&mut self, plan: Plan) {
+        self.workers.retain(|probed, worker| plan.get(probed) == Some(&worker.probe));
+        self.board.retain(|probed| plan.contains_key(probed));
+        for (probed, probe) in plan {
+            if !self.workers.contains_key(&probed) {
+                let worker = self.start(probed.clone(), probe);
+                self.workers.insert(probed, worker);
+            }
+        }
+    }
+
+    fn start(&self, probed: Probed, probe: Probe) -> Worker {
+        let goes_on = self.memory.was_ready(&probed.to_string());
+        self.board.begin(&probed, goes_on);
+        let head_start = worker::head_start(probe.period, self.born.elapsed());
+        let desk = Desk { probed, board: Arc::clone(&self.board), goes_on };
+        let places = Arc::clone(&self.places);
+        let check = move |probe| check_in_turn(Arc::clone(&places), probe);
+        let mut task = JoinSet::new();
+        task.spawn(worker::run(probe.clone(), desk, head_start, check));
+        Worker { probe, _task: task }
+    }
+
+    fn remember(&mut self, readiness: &Readiness, whole: bool) -> Option<Problem> {
+        let memory = self.memory.now(readiness, whole);
+        if memory == self.memory {
+            return None;
+        }
+        if let Err(error) = memory.save(&self.state_dir) {
+            let subject = memory::path(&self.state_dir).display().to_string();
+            let message = format!("cannot be written ({error:#}); a restart asks all probes anew");
+            return Some(Problem { subject, field: String::new(), message });
+        }
+        self.memory = memory;
+        None
+    }
+}
+
+/// One that has to wait for its turn is not late: its time begins with it.
+async fn check_in_turn(places: Arc<Semaphore>, probe: Probe) -> Outcome {
+    match places.acquire().await {
+        Ok(_place) => check::check(&probe).await,
+        Err(_) => Outcome::Void("the agent is ending".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
