@@ -34,10 +34,11 @@ mod measures;
 mod state;
 
 use crate::config::RunArgs;
+use crate::dns::Dns;
 use crate::link::{Link, watch};
 use crate::model::status::Status;
 use crate::model::{Change, Problem};
-use crate::source::{Access, Cluster, Manifests, Settings, Source};
+use crate::source::{Access, Cluster, Manifests, Scope, Settings, Source};
 use crate::status::Events;
 use anyhow::{Context as _, Result, bail};
 use nix::errno::Errno;
@@ -107,8 +108,14 @@ pub async fn run(args: RunArgs, judge: impl Fn() -> Result<()> + Send + 'static)
         Source::Cluster(cluster) => Some(Events::new(cluster.client(), node.clone())),
         Source::Manifests(_) => None,
     };
-    let mut state = State::load(&args, node, source.name(), (events, conditions_in))?;
+    let dns = args.dns_settings().map(Dns::start);
+    let told = (events, conditions_in, dns.as_ref().map(Dns::handle));
+    let mut state = State::load(&args, node, source.name(), told)?;
     let (changes_in, changes) = mpsc::channel(BATCH);
+    let changes_in = match dns {
+        Some(dns) => through(dns, changes_in),
+        None => changes_in,
+    };
     let (links_in, links) = mpsc::channel(1);
     let (questions_in, questions) = mpsc::channel(1);
     let settings = args.config.clone().map(|path| SettingsFile::new(path, Box::new(judge)));
@@ -130,6 +137,14 @@ pub async fn run(args: RunArgs, judge: impl Fn() -> Result<()> + Send + 'static)
     result
 }
 
+/// Puts the name server between the source and the loop: its answers follow the objects however
+/// long a round takes.
+fn through(dns: Dns, onward: Sender<Change>) -> Sender<Change> {
+    let (changes_in, changes) = mpsc::channel(BATCH);
+    tokio::spawn(dns.run(changes, onward));
+    changes_in
+}
+
 /// Where objects come from.
 async fn source(args: &RunArgs, node: String) -> Result<Source> {
     let access = match (&args.manifests, &args.kubeconfig) {
@@ -145,7 +160,9 @@ async fn source(args: &RunArgs, node: String) -> Result<Source> {
         (None, Some(file)) => Access::Kubeconfig(file.clone()),
         (None, None) => Access::InCluster,
     };
-    Ok(Source::Cluster(Cluster::new(&access, node).await?))
+    // Headless Services have nothing but names.
+    let scope = if args.dns.is_on() { Scope::All } else { Scope::Proxied };
+    Ok(Source::Cluster(Cluster::new(&access, node, scope).await?))
 }
 
 /// Lets people ask. Without a socket the agent does everything else.
