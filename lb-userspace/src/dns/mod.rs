@@ -19,6 +19,7 @@ mod wire;
 /// The cluster's names.
 pub mod zone;
 
+pub use crate::metrics::dns::Transport;
 pub use server::access::Access;
 
 use crate::metrics::dns::Numbers;
@@ -28,8 +29,8 @@ use forward::{Forwarder, resolv};
 use hickory_proto::rr::Name;
 use ipnet::IpNet;
 use jiff::Timestamp;
-use server::Server;
-use std::net::{IpAddr, SocketAddr};
+use server::{Server, Step};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::task::JoinSet;
@@ -130,6 +131,35 @@ impl Handle {
     /// What is counted.
     pub fn numbers(&self) -> &Numbers {
         &self.numbers
+    }
+}
+
+/// A name server without sockets and upstreams, for whoever tries packets on it.
+#[derive(Debug)]
+pub struct Deaf(Server);
+
+impl Deaf {
+    /// It knows what follows from these changes, in the domain `cluster.local`.
+    pub fn new(changes: impl IntoIterator<Item = Change>) -> Self {
+        let domain = name::name(["cluster", "local"]).unwrap_or_default();
+        let settings = zone::Settings { domain, ttl: 5, ranges: Vec::new(), servers: Vec::new() };
+        let zone = Arc::new(Zone::new(settings, 0));
+        let mut writer = Writer::new(zone.clone());
+        for change in changes.into_iter().chain([Change::Synced]) {
+            writer.take_in(&change);
+        }
+        let numbers = Numbers::new(&[]);
+        let forwarder = Arc::new(Forwarder::new(&[], numbers.clone()));
+        Self(Server::new(Answerer { zone, forwarder }, Access::default(), numbers))
+    }
+
+    /// What is sent back to a process of the node for a packet, if anything is.
+    pub fn answer(&self, packet: &[u8], transport: Transport) -> Option<Vec<u8>> {
+        match self.0.step(packet, Ipv4Addr::LOCALHOST.into(), transport) {
+            Step::Send(answer) => Some(answer),
+            // There is nobody to wait for.
+            Step::Silent | Step::Wait(_) => None,
+        }
     }
 }
 

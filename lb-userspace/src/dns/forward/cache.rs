@@ -10,7 +10,7 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 use hickory_proto::serialize::binary::BinEncodable as _;
 use quick_cache::Weighter;
 use quick_cache::sync;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -56,6 +56,8 @@ struct Kept {
     since: Instant,
     ttl: Duration,
     asked: AtomicU32,
+    /// Somebody is renewing it.
+    renewed: AtomicBool,
     /// It could not be renewed: until when nobody tries again.
     silent_until: Mutex<Option<Instant>>,
 }
@@ -111,7 +113,8 @@ impl Cache {
         if age < kept.ttl {
             let asked = kept.asked.fetch_add(1, Ordering::Relaxed).saturating_add(1);
             let is_last = kept.ttl.saturating_sub(age) <= kept.ttl / LAST_PART;
-            let renew = is_last && asked >= POPULAR && !is_negative(&kept.reply, key.kind);
+            let is_worth_it = is_last && asked >= POPULAR && !is_negative(&kept.reply, key.kind);
+            let renew = is_worth_it && !kept.renewed.swap(true, Ordering::Relaxed);
             return Found::Fresh(kept.aged(key, age), renew);
         }
         if age < kept.ttl + STALE && !is_failure(kept.reply.code) {
@@ -154,7 +157,8 @@ impl Cache {
 impl Kept {
     fn new(reply: Reply, since: Instant, ttl: Duration) -> Self {
         let (bytes, asked) = (bytes(&reply), AtomicU32::new(0));
-        Self { reply, bytes, since, ttl, asked, silent_until: Mutex::default() }
+        let (renewed, silent_until) = (AtomicBool::new(false), Mutex::default());
+        Self { reply, bytes, since, ttl, asked, renewed, silent_until }
     }
 
     fn aged(&self, key: &Key, age: Duration) -> Reply {

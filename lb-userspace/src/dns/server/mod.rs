@@ -93,9 +93,11 @@ impl Server {
                     self.set_problem(addr, None);
                     self.clone().receive(sockets).await;
                 }
-                Err(error) => self.set_problem(addr, Some(not_open(addr, &error))),
+                Err(error) => {
+                    self.set_problem(addr, Some(not_open(addr, &error)));
+                    tokio::time::sleep(RETRY).await;
+                }
             }
-            tokio::time::sleep(RETRY).await;
         }
     }
 
@@ -126,7 +128,7 @@ impl Server {
     }
 
     /// What is done about a packet.
-    fn step(&self, packet: &[u8], client: IpAddr, transport: Transport) -> Step {
+    pub(super) fn step(&self, packet: &[u8], client: IpAddr, transport: Transport) -> Step {
         let since = Instant::now();
         let question = match Question::read(packet) {
             Ok(question) => question,

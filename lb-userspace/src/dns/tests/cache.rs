@@ -109,6 +109,7 @@ fn what_is_asked_often_is_renewed_in_its_last_part() {
     assert!(!renews(92));
     assert!(!renews(50), "there is time");
     assert!(renews(91));
+    assert!(!renews(92), "once");
 }
 
 #[test]
