@@ -201,9 +201,9 @@ pub(super) const DNS_REQUESTS: About = About {
     name: "lb_dns_requests_total",
     kind: Counter,
     labels: &["part", "transport", "type"],
-    help: "DNS questions, by the part of all names that they belong to: the cluster domain, names \
-           of the cluster's addresses (reverse), what upstreams know (other), or none because they \
-           were refused unseen. Absent without --dns-listen, like all that follow.",
+    help: "DNS questions about the cluster domain (cluster), names of its addresses (reverse), what \
+           upstreams know (other), and those refused unseen (none). Absent without --dns-listen, \
+           like all that follow.",
 };
 pub(super) const DNS_RESPONSES: About = About {
     name: "lb_dns_responses_total",

@@ -18,6 +18,7 @@ use super::zone::{Answer, Settings, Writer, Zone};
 use crate::model::Change;
 use crate::source::delivered;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
+use std::net::IpAddr;
 use std::str::FromStr as _;
 use std::sync::Arc;
 
@@ -68,10 +69,12 @@ fn words(record: &Record) -> String {
     format!("{} {data}", record.record_type())
 }
 
-/// The answer to a question such as `web.shop.svc A`, the records in order.
+/// The answer to a question such as `web.shop.svc A`, the records in order; an address stands for
+/// its reverse name.
 fn told(zone: &Zone, question: &str) -> String {
     let (asked, kind) = question.split_once(' ').unwrap();
-    let known = match zone.answer(&name(asked), RecordType::from_str(kind).unwrap()) {
+    let asked = asked.parse().map_or_else(|_| name(asked), |address: IpAddr| address.into());
+    let known = match zone.answer(&asked, RecordType::from_str(kind).unwrap()) {
         Answer::Foreign => return "foreign".to_owned(),
         Answer::Endless => return "endless".to_owned(),
         Answer::Known(known) => known,

@@ -154,7 +154,8 @@ fn a_later_edns_is_told_which_one_we_know() {
     let mut asked = question(Some((1232, false)));
     asked.edns.as_mut().unwrap().set_version(1);
     let answer = Message::from_vec(&read(&asked).bad_version().unwrap()).unwrap();
-    assert_eq!(answer.metadata.response_code, ResponseCode::BADVERS);
+    // BADSIG has the same number.
+    assert_eq!(u16::from(answer.metadata.response_code), ResponseCode::BADVERS.into());
     assert_eq!(answer.edns.unwrap().version(), 0);
     assert_eq!(read(&question(Some((1232, false)))).bad_version(), None);
 }

@@ -132,8 +132,10 @@ async fn what_could_be_misused_is_refused_or_answered_in_brief() {
     let server = serve(&[], CLUSTER, true).await;
     let any = ask(server, &question("db.data.svc.cluster.local. ANY")).await;
     assert_eq!(told(&any), (ResponseCode::NoError, vec!["HINFO RFC8482 ".to_owned()]), "RFC 8482");
-    for asked in ["cluster.local. AXFR", "cluster.local. IXFR"] {
-        assert_eq!(told(&ask(server, &question(asked)).await), (ResponseCode::Refused, vec![]));
+    for kind in [RecordType::AXFR, RecordType::IXFR] {
+        let mut transfer = question("cluster.local. SOA");
+        transfer.queries[0].set_query_type(kind);
+        assert_eq!(told(&ask(server, &transfer).await), (ResponseCode::Refused, vec![]));
     }
     let mut chaos = question("version.bind. TXT");
     chaos.queries[0].set_query_class(DNSClass::CH);

@@ -106,7 +106,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn place(text: &str) -> Option<Place> {
-        Place::of(&labels(&Name::from_ascii(text).unwrap()))
+        let labels = text.trim_end_matches('.').split('.');
+        Place::of(&labels.map(|label| label.as_bytes().to_vec()).collect::<Vec<_>>())
     }
 
     fn zone(text: &str, range: &str) -> Option<String> {
