@@ -48,6 +48,8 @@ pub(super) struct Entry {
     /// `service.namespace.svc.DOMAIN`.
     pub(super) name: Name,
     pub(super) kind: Kind,
+    /// The addresses that its own name stands for, each once.
+    pub(super) addresses: Vec<IpAddr>,
     /// The Service's own ports.
     pub(super) ports: Vec<ServicePort>,
     /// Those that are published, by label.
@@ -117,7 +119,13 @@ impl Entry {
         let mut endpoints: Vec<Endpoint> =
             slices.into_iter().flat_map(|slice| facts.published(&name, slice)).collect();
         endpoints.sort_by(|a, b| (&a.label, a.address).cmp(&(&b.label, b.address)));
-        Self { name, kind: facts.kind.clone(), ports: facts.ports.clone(), endpoints }
+        let addresses = match &facts.kind {
+            Kind::Cluster(addresses) => addresses.clone(),
+            Kind::Headless => addresses(&endpoints),
+            Kind::External(_) => Vec::new(),
+        };
+        let (kind, ports) = (facts.kind.clone(), facts.ports.clone());
+        Self { name, kind, addresses, ports, endpoints }
     }
 
     /// The endpoints that a label stands for.
@@ -141,15 +149,6 @@ impl Entry {
         match &self.kind {
             Kind::Cluster(_) | Kind::External(_) => true,
             Kind::Headless => !self.endpoints.is_empty(),
-        }
-    }
-
-    /// The addresses that its own name stands for, each once.
-    pub(super) fn addresses(&self) -> Vec<IpAddr> {
-        match &self.kind {
-            Kind::Cluster(addresses) => addresses.clone(),
-            Kind::Headless => addresses(&self.endpoints),
-            Kind::External(_) => Vec::new(),
         }
     }
 

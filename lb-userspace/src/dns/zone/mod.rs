@@ -317,7 +317,7 @@ fn record_type(address: IpAddr) -> RecordType {
 fn own(entry: &Entry) -> Node {
     match &entry.kind {
         Kind::External(target) => Node::Alias(target.clone()),
-        Kind::Cluster(_) | Kind::Headless => Node::Addresses(entry.addresses()),
+        Kind::Cluster(_) | Kind::Headless => Node::Addresses(entry.addresses.clone()),
     }
 }
 

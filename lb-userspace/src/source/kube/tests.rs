@@ -356,3 +356,14 @@ async fn a_cluster_is_told_as_changes() {
     let node = asked.iter().find(|path| path.starts_with("/api/v1/nodes")).unwrap();
     assert!(node.contains("fieldSelector=metadata.name%3Dnode-a"), "{node}");
 }
+
+#[test]
+fn headless_services_and_those_of_other_proxies_are_watched_for_their_names_only() {
+    let selector = |kind: Kind, scope| kind.config("node-a", scope).label_selector;
+    for kind in [Kind::Service, Kind::EndpointSlice] {
+        let proxied = selector(kind, Scope::Proxied).unwrap();
+        assert!(proxied.contains("!service.kubernetes.io/headless"), "{proxied}");
+        assert_eq!(selector(kind, Scope::All), None);
+    }
+    assert_eq!(Kind::Node.config("node-a", Scope::All).label_selector, None);
+}
