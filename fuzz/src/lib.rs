@@ -25,6 +25,8 @@ pub mod objects;
 pub mod allocations;
 /// `status.json`.
 pub mod status;
+/// Questions to the name server.
+pub mod dns;
 /// Packets, through the programs in the kernel.
 pub mod programs;
 
@@ -38,10 +40,11 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     Target { name: "manifests", run: manifests::run },
     Target { name: "objects", run: objects::run },
     Target { name: "allocations", run: allocations::run },
     Target { name: "status", run: status::run },
+    Target { name: "dns", run: dns::run },
     Target { name: "programs", run: programs::run },
 ];

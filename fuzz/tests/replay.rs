@@ -57,6 +57,11 @@ fn status() {
 }
 
 #[test]
+fn dns() {
+    replay("dns");
+}
+
+#[test]
 fn programs() {
     replay("programs");
 }

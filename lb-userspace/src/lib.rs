@@ -31,6 +31,8 @@ pub mod http;
 pub mod health;
 /// Numbers for Prometheus.
 pub mod metrics;
+/// The cluster's names, and others by way of upstreams.
+pub mod dns;
 /// What the API server is told of Services.
 pub mod status;
 /// What the operator asked.

@@ -34,10 +34,11 @@ mod measures;
 mod state;
 
 use crate::config::RunArgs;
+use crate::dns::Dns;
 use crate::link::{Link, watch};
 use crate::model::status::Status;
 use crate::model::{Change, Problem};
-use crate::source::{Access, Cluster, Manifests, Settings, Source};
+use crate::source::{Access, Cluster, Manifests, Scope, Settings, Source};
 use crate::status::Events;
 use anyhow::{Context as _, Result, anyhow, bail};
 use nix::errno::Errno;
@@ -105,10 +106,12 @@ pub async fn run(args: RunArgs, judge: impl Fn() -> Result<()> + Send + 'static)
         Source::Cluster(cluster) => Some(Events::new(cluster.client(), node.clone())),
         Source::Manifests(_) => None,
     };
-    let mut state = State::load(&args, node, source.name(), (events, conditions_in))?;
+    let dns = args.dns_settings().map(Dns::start);
+    let told = (events, conditions_in, dns.as_ref().map(Dns::handle));
+    let mut state = State::load(&args, node, source.name(), told)?;
     let (questions_in, questions) = mpsc::channel(1);
     let settings = args.config.clone().map(|path| SettingsFile::new(path, Box::new(judge)));
-    let mut sources = Sources { inputs: Inputs::start(source), settings, questions, conditions };
+    let mut sources = Sources { inputs: Inputs::start(source, dns), settings, questions, conditions };
     tokio::select! {
         result = follow(&mut state, &mut sources) => result,
         never = answer(&args.places.state_dir, questions_in) => match never {},
@@ -130,7 +133,9 @@ async fn source(args: &RunArgs, node: String) -> Result<Source> {
         (None, Some(file)) => Access::Kubeconfig(file.clone()),
         (None, None) => Access::InCluster,
     };
-    Ok(Source::Cluster(Cluster::new(&access, node).await?))
+    // Headless Services have nothing but names.
+    let scope = if args.dns.is_on() { Scope::All } else { Scope::Proxied };
+    Ok(Source::Cluster(Cluster::new(&access, node, scope).await?))
 }
 
 /// Lets people ask. Without a socket the agent does everything else.
@@ -151,9 +156,15 @@ struct Inputs {
 }
 
 impl Inputs {
-    /// Begins to follow both.
-    fn start(source: Source) -> Self {
-        let (changes_in, changes) = mpsc::channel(BATCH);
+    /// Begins to follow both. A name server stands between the source and the loop: its answers
+    /// follow the objects however long a round takes.
+    fn start(source: Source, dns: Option<Dns>) -> Self {
+        let (mut changes_in, changes) = mpsc::channel(BATCH);
+        if let Some(dns) = dns {
+            let (through, seen) = mpsc::channel(BATCH);
+            tokio::spawn(dns.run(seen, changes_in));
+            changes_in = through;
+        }
         let (links_in, links) = mpsc::channel(1);
         Self {
             objects: tokio::spawn(source.run(changes_in)),

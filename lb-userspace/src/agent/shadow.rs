@@ -31,7 +31,7 @@ pub async fn run(args: &RunArgs, out: &mut dyn Write) -> Result<bool> {
     args.check()?;
     let node = node_name(args.node.as_deref())?;
     let mut shadow = Shadow::new(args, &node)?;
-    let mut inputs = Inputs::start(source(args, node).await?);
+    let mut inputs = Inputs::start(source(args, node).await?, None);
     shadow.follow(&mut inputs, out).await
 }
 

@@ -14,6 +14,7 @@ use crate::bpf::pin::PinFolder;
 use crate::compile::health::{Check, check, listen_addrs};
 use crate::compile::{self, NodeView};
 use crate::config::{RunArgs, SocketLb};
+use crate::dns;
 use crate::environment;
 use crate::link::Link;
 use crate::metrics::{Condition, Progress, Reader};
@@ -47,6 +48,8 @@ pub(super) struct State {
     sockets: sockets::Closer,
     takeover: Takeover,
     web: Web,
+    /// The name server, if there is one.
+    dns: Option<dns::Handle>,
     measures: Measures,
     started: bool,
     settings_problem: Option<Problem>,
@@ -59,7 +62,7 @@ impl State {
         args: &RunArgs,
         node: String,
         source: String,
-        (events, conditions): (Option<Events>, Sender<web::Asked>),
+        (events, conditions, dns): (Option<Events>, Sender<web::Asked>, Option<dns::Handle>),
     ) -> Result<Self> {
         args.check()?;
         let pins = PinFolder::new(&args.places.bpffs);
@@ -69,6 +72,7 @@ impl State {
             conditions,
             reader: Arc::new(Mutex::new(Reader::new(pins.maps()))),
             limits: args.metrics.limits(),
+            dns: dns.as_ref().map(|dns| dns.numbers().clone()),
         };
         let mut datapath = Datapath::load(Options {
             pins,
@@ -95,6 +99,7 @@ impl State {
             sockets: sockets::Closer::default(),
             takeover,
             web: Web::new(args.metrics.addrs(), desk),
+            dns,
             measures: Measures::new(progress),
             started: false,
             settings_problem: None,
@@ -123,6 +128,9 @@ impl State {
     /// Takes in the node's links.
     pub(super) fn set_links(&mut self, links: Vec<Link>) {
         self.links.set(links);
+        if let Some(dns) = &self.dns {
+            dns.access().set_node(self.links.addrs());
+        }
         self.renew_view();
         if self.started {
             self.settle_links();
@@ -209,8 +217,14 @@ impl State {
 
     /// Whether something is to be tried again.
     pub(super) fn is_unfinished(&self) -> bool {
-        let closed = !self.teller.problems().is_empty() || !self.web.problems().is_empty();
+        let closed = !self.teller.problems().is_empty()
+            || !self.web.problems().is_empty()
+            || !self.dns_problems().is_empty();
         self.has_failed() || self.sockets.is_unfinished() || closed
+    }
+
+    fn dns_problems(&self) -> Vec<Problem> {
+        self.dns.as_ref().map(dns::Handle::problems).unwrap_or_default()
     }
 
     /// Gets ready for another try: if the kernel refused something, reads its tables anew and
@@ -432,6 +446,7 @@ impl State {
             field: String::new(),
             message: format!("{message}; it is tried again"),
         };
+        let unheard = self.dns_problems();
         let mut planned = self.planner.problems();
         planned.extend_from_slice(self.teller.problems());
         let status = &mut self.teller.status;
@@ -440,7 +455,7 @@ impl State {
         }
         // These were told when they happened.
         let failures = self.failures.iter().chain(self.takeover.failure()).map(failure);
-        let told = self.web.problems().iter().cloned().chain(failures);
+        let told = self.web.problems().iter().cloned().chain(unheard).chain(failures);
         let written = self.settings_problem.iter().chain(self.objects.problems()).cloned();
         status.problems = written.chain(planned).chain(told).collect();
         status.synced = self.started;

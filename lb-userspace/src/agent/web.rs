@@ -5,7 +5,7 @@
 //! paths and answers are kube-proxy's where it has them; `/healthz` is `health`'s.
 
 use crate::http::{Clients, Listener, Port};
-use crate::metrics::{self, Condition, Limits, Progress, Reader, Scrape};
+use crate::metrics::{self, Condition, Limits, Progress, Reader, Scrape, dns};
 use crate::model::Problem;
 use anyhow::{Context as _, Result};
 use hyper::body::Incoming;
@@ -98,6 +98,8 @@ pub(super) struct Desk {
     /// One client reads maps at a time.
     pub(super) reader: Arc<Mutex<Reader>>,
     pub(super) limits: Limits,
+    /// What the name server does, if there is one.
+    pub(super) dns: Option<dns::Numbers>,
 }
 
 impl Desk {
@@ -141,10 +143,10 @@ impl Desk {
     }
 
     fn scrape(self, condition: Option<Condition>) -> Result<String> {
-        let Self { progress, reader, limits, .. } = self;
+        let Self { progress, reader, limits, dns, .. } = self;
         let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
         let reading = reader.read(limits.backends > 0)?;
-        metrics::text(Scrape { progress, condition, reading, limits })
+        metrics::text(Scrape { progress, condition, reading, limits, dns })
     }
 
     async fn readyz(self) -> Response<String> {
@@ -196,7 +198,7 @@ mod tests {
         let (conditions, asked) = channel(1);
         let reader = Arc::new(Mutex::new(Reader::new("nothing/is/pinned/here".into())));
         let limits = Limits { services: 1, backends: 0 };
-        (Desk { progress: Progress::default(), conditions, reader, limits }, asked)
+        (Desk { progress: Progress::default(), conditions, reader, limits, dns: None }, asked)
     }
 
     /// The status and the text that an agent in this condition answers; `None`: a busy one.

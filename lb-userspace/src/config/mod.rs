@@ -1,6 +1,8 @@
 //! What the operator asked, on the command line or in a file: arguments become plain values at
 //! once.
 
+/// The name server.
+pub mod dns;
 /// Settings from a file.
 pub mod file;
 
@@ -170,6 +172,9 @@ pub struct RunArgs {
     /// Where monitoring asks
     pub metrics: Metrics,
     #[command(flatten)]
+    /// What is asked for names
+    pub dns: dns::Dns,
+    #[command(flatten)]
     /// Where things are kept
     pub places: Places,
     #[command(flatten)]
@@ -306,6 +311,7 @@ impl RunArgs {
             "--masquerade-all needs --snat always: otherwise an address is replaced only where \
              the way back needs it"
         );
+        self.dns.check()?;
         self.node_ports().map(drop)
     }
 
@@ -327,6 +333,11 @@ impl RunArgs {
             }
         };
         Ok(NodePorts { within, localhost: self.localhost_nodeports })
+    }
+
+    /// What the name server is to do; `None`: there is none.
+    pub fn dns_settings(&self) -> Option<crate::dns::Settings> {
+        self.dns.settings(&self.cluster_cidr, &self.service_cidr)
     }
 
     /// The patterns of uplinks as one set.

@@ -159,7 +159,7 @@ impl Clients {
     }
 
     /// Lets one in, in place of the oldest if there are too many.
-    fn admit(&self, client: AbortHandle) {
+    pub fn admit(&self, client: AbortHandle) {
         let mut clients = self.present.lock().unwrap_or_else(PoisonError::into_inner);
         if clients.len() >= self.most {
             clients.retain(|client| !client.is_finished());

@@ -204,9 +204,73 @@ pub(super) const BACKENDS_LEFT_OUT: About = About {
            service=\"other\".",
 };
 
+pub(super) const DNS_REQUESTS: About = About {
+    name: "lb_dns_requests_total",
+    kind: Counter,
+    labels: &["part", "transport", "type"],
+    help: "DNS questions about the cluster domain (cluster), names of its addresses (reverse), what \
+           upstreams know (other), and those refused unseen (none). Absent without --dns-listen, \
+           like all that follow.",
+};
+pub(super) const DNS_RESPONSES: About = About {
+    name: "lb_dns_responses_total",
+    kind: Counter,
+    labels: &["part", "rcode"],
+    help: "DNS answers.",
+};
+pub(super) const DNS_DURATION: About = About {
+    name: "lb_dns_request_duration_seconds",
+    kind: Histogram,
+    labels: &["part"],
+    help: "Time from a DNS question to its answer.",
+};
+pub(super) const DNS_CACHE_HITS: About = About {
+    name: "lb_dns_cache_hits_total",
+    kind: Counter,
+    labels: &["type"],
+    help: "Questions about other names that the cache could answer, with records (success) or that \
+           there are none (denial).",
+};
+pub(super) const DNS_CACHE_MISSES: About = About {
+    name: "lb_dns_cache_misses_total",
+    kind: Counter,
+    labels: &[],
+    help: "Questions about other names for which upstreams had to be asked.",
+};
+pub(super) const DNS_CACHE_STALE: About = About {
+    name: "lb_dns_cache_served_stale_total",
+    kind: Counter,
+    labels: &[],
+    help: "Answers from before their end, given after it because upstreams did not answer.",
+};
+pub(super) const DNS_CACHE_PREFETCH: About = About {
+    name: "lb_dns_cache_prefetch_total",
+    kind: Counter,
+    labels: &[],
+    help: "Answers that were asked for often and renewed before their end.",
+};
+pub(super) const DNS_CACHE_ENTRIES: About = About {
+    name: "lb_dns_cache_entries",
+    kind: Gauge,
+    labels: &[],
+    help: "Answers of upstreams that are kept.",
+};
+pub(super) const DNS_FORWARD_DURATION: About = About {
+    name: "lb_dns_forward_request_duration_seconds",
+    kind: Histogram,
+    labels: &["to"],
+    help: "Time that an upstream took to answer, or until it was given up.",
+};
+pub(super) const DNS_FORWARD_FAILURES: About = About {
+    name: "lb_dns_forward_failures_total",
+    kind: Counter,
+    labels: &["to"],
+    help: "Questions that an upstream did not answer.",
+};
+
 /// All of them, in the order of the page.
 #[cfg(test)]
-pub(super) const ALL: [&About; 29] = [
+pub(super) const ALL: [&About; 39] = [
     &NETWORK_PROGRAMMING,
     &SYNC_DURATION,
     &LAST_SYNC,
@@ -236,4 +300,14 @@ pub(super) const ALL: [&About; 29] = [
     &BACKEND_BYTES,
     &BACKEND_CONNECTIONS,
     &BACKENDS_LEFT_OUT,
+    &DNS_REQUESTS,
+    &DNS_RESPONSES,
+    &DNS_DURATION,
+    &DNS_CACHE_HITS,
+    &DNS_CACHE_MISSES,
+    &DNS_CACHE_STALE,
+    &DNS_CACHE_PREFETCH,
+    &DNS_CACHE_ENTRIES,
+    &DNS_FORWARD_DURATION,
+    &DNS_FORWARD_FAILURES,
 ];

@@ -8,6 +8,8 @@
 
 /// Names and explanations of all metrics.
 mod about;
+/// What the name server does.
+pub mod dns;
 /// What the loop did.
 mod progress;
 /// What the maps say.

@@ -1,6 +1,7 @@
 //! Pages from fixed numbers, compared with files; and what a page must be like, whatever it says.
 
 use super::about::{self, About};
+use super::dns::{Cached, Numbers, Part, Transport};
 use super::series::{self, Limits};
 use super::{Condition, Progress, Reading, Scrape, text};
 use crate::compile::Family;
@@ -91,8 +92,26 @@ fn progress() -> Progress {
     progress
 }
 
+/// A question of each part, and what upstreams were good for.
+fn names() -> Numbers {
+    let numbers = Numbers::new(&["192.0.2.53:53".parse().unwrap()]);
+    numbers.asked(Part::Cluster, Transport::Udp, 1);
+    numbers.answered(Part::Cluster, 0, Duration::from_micros(70));
+    numbers.asked(Part::Other, Transport::Tcp, 999);
+    numbers.answered(Part::Other, 3, Duration::from_millis(20));
+    numbers.unusable(Transport::Udp, 1);
+    for cached in [Cached::Success, Cached::Denial, Cached::Miss, Cached::Stale, Cached::Prefetch] {
+        numbers.cache(cached);
+    }
+    numbers.set_cache_entries(7);
+    numbers.forwarded(0, Duration::from_millis(19), true);
+    numbers.forwarded(0, Duration::from_secs(2), false);
+    numbers
+}
+
 fn page(limits: Limits, condition: Option<Condition>) -> String {
-    text(Scrape { progress: progress(), condition, reading: reading(), limits }).unwrap()
+    let (progress, reading, dns) = (progress(), reading(), Some(names()));
+    text(Scrape { progress, condition, reading, limits, dns }).unwrap()
 }
 
 const ALL: Limits = Limits { services: 10, backends: 10 };

@@ -2,6 +2,7 @@
 
 use super::Condition;
 use super::about::{self, About};
+use super::dns;
 use super::progress::Progress;
 use super::reading::Reading;
 use super::series::{self, Limits, Series};
@@ -18,6 +19,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use prometheus_client::encoding::prometheus_text::CONTENT_TYPE;
 
@@ -32,6 +34,8 @@ pub struct Scrape {
     pub reading: Reading,
     /// How many series there may be.
     pub limits: Limits,
+    /// What the name server does, if there is one.
+    pub dns: Option<dns::Numbers>,
 }
 
 /// The page.
@@ -56,7 +60,8 @@ impl Collector for Scrape {
         page.metric(&about::BUILD, [([env!("CARGO_PKG_VERSION")], ConstGauge::new(1_u64))])?;
         self.maps(&mut page)?;
         self.packets(&mut page)?;
-        self.traffic(&mut page)
+        self.traffic(&mut page)?;
+        self.dns.as_ref().map_or(Ok(()), |numbers| names(numbers.cells(), &mut page))
     }
 }
 
@@ -117,6 +122,30 @@ impl Scrape {
         page.traffic(abouts, &backends)?;
         page.gauge(&about::BACKENDS_LEFT_OUT, backends.left_out)
     }
+}
+
+/// What the name server does. Cells in which nothing was counted are left out, where there are
+/// many.
+fn names(cells: &dns::Cells, page: &mut Page<'_>) -> fmt::Result {
+    let count = |cell: &AtomicU64| cell.load(Ordering::Relaxed);
+    let counter = |cell: &AtomicU64| ConstCounter::new(count(cell));
+    let requests = cells.requests().filter(|(_, cell)| count(cell) > 0);
+    page.metric(&about::DNS_REQUESTS, requests.map(|(labels, cell)| (labels, counter(cell))))?;
+    let responses = cells.responses().filter(|(_, cell)| count(cell) > 0);
+    page.metric(&about::DNS_RESPONSES, responses.map(|(labels, cell)| (labels, counter(cell))))?;
+    let durations = dns::PARTS.into_iter().zip(&cells.durations);
+    page.metric(&about::DNS_DURATION, durations.map(|(part, one)| ([part], one.clone())))?;
+    let [success, denial, miss, stale, prefetch] = &cells.cached;
+    let hits = [(["success"], counter(success)), (["denial"], counter(denial))];
+    page.metric(&about::DNS_CACHE_HITS, hits)?;
+    page.one(&about::DNS_CACHE_MISSES, counter(miss))?;
+    page.one(&about::DNS_CACHE_STALE, counter(stale))?;
+    page.one(&about::DNS_CACHE_PREFETCH, counter(prefetch))?;
+    page.gauge(&about::DNS_CACHE_ENTRIES, count(&cells.entries))?;
+    let durations = cells.upstreams.iter().map(|one| ([&*one.name], one.durations.clone()));
+    page.metric(&about::DNS_FORWARD_DURATION, durations)?;
+    let failures = cells.upstreams.iter().map(|one| ([&*one.name], counter(&one.failures)));
+    page.metric(&about::DNS_FORWARD_FAILURES, failures)
 }
 
 fn stand(condition: &Condition, page: &mut Page<'_>) -> fmt::Result {

@@ -38,7 +38,7 @@ pub mod kube;
 use crate::model::Change;
 use tokio::sync::mpsc::Sender;
 
-pub use self::kube::{Access, Cluster};
+pub use self::kube::{Access, Cluster, Scope};
 pub use delivered::{Delivered, delivered};
 pub use manifests::Manifests;
 pub use readiness::Readiness;

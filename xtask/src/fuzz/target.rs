@@ -16,6 +16,8 @@ pub(super) enum Target {
     Allocations,
     /// status.json of the state folder
     Status,
+    /// Questions to the name server
+    Dns,
     /// Packets, through the BPF programs in the kernel (needs root)
     Programs,
 }
@@ -28,6 +30,7 @@ impl Target {
             Self::Objects => "objects",
             Self::Allocations => "allocations",
             Self::Status => "status",
+            Self::Dns => "dns",
             Self::Programs => "programs",
         }
     }
@@ -51,7 +54,7 @@ impl Target {
     pub(super) fn max_len(self) -> u32 {
         match self {
             Self::Manifests | Self::Programs => 8_192,
-            Self::Objects | Self::Allocations | Self::Status => 4_096,
+            Self::Objects | Self::Allocations | Self::Status | Self::Dns => 4_096,
         }
     }
 

@@ -17,11 +17,12 @@ struct Fence {
     inside: &'static [&'static str],
 }
 
-const FENCES: [Fence; 5] = [
+const FENCES: [Fence; 6] = [
     Fence { name: "kube", inside: &["source/", "status/"] },
     Fence { name: "k8s_openapi", inside: &["source/", "status/"] },
     Fence { name: "aya", inside: &["bpf/"] },
     Fence { name: "prometheus_client", inside: &["metrics/"] },
+    Fence { name: "hickory_proto", inside: &["dns/", "config/"] },
     Fence { name: "clap", inside: &["cli/", "config/", "bin/"] },
 ];
 

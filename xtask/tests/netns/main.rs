@@ -79,6 +79,8 @@ mod xdp;
 mod refusal;
 /// What the agent does with manifests that are wrong.
 mod manifests;
+/// What names lead to.
+mod names;
 /// Settings that change.
 mod settings;
 /// What `lb-agent cleanup` leaves.

@@ -21,6 +21,7 @@ use anyhow::{Context as _, Result};
 use store::Store;
 use tokio::sync::mpsc::{self, Sender};
 use tokio::task::JoinSet;
+pub use watch::Scope;
 use watch::{Kind, Seen};
 
 /// What the watches may be ahead of the store.
@@ -32,16 +33,18 @@ pub struct Cluster {
     /// Its address, for people.
     server: String,
     node: String,
+    scope: Scope,
 }
 
 impl Cluster {
-    /// The API server that `access` leads to, followed for the node `node`. Nothing is asked yet.
+    /// The API server that `access` leads to, followed for the node `node` as far as `scope` says.
+    /// Nothing is asked yet.
     ///
     /// # Errors
     /// The kubeconfig cannot be read, or the certificates in it cannot be used.
-    pub async fn new(access: &Access, node: String) -> Result<Self> {
+    pub async fn new(access: &Access, node: String, scope: Scope) -> Result<Self> {
         let (client, server) = client::connect(access).await?;
-        Ok(Self { client, server, node })
+        Ok(Self { client, server, node, scope })
     }
 
     /// The client, for what is told to the server.
@@ -61,7 +64,8 @@ impl Cluster {
         let mut watches = JoinSet::new();
         for kind in Kind::ALL {
             let watched = kind.api(&self.client);
-            watches.spawn(watch::follow(kind, watched, self.node.clone(), events_in.clone()));
+            let config = kind.config(&self.node, self.scope);
+            watches.spawn(watch::follow(kind, watched, config, events_in.clone()));
         }
         drop(events_in);
         let mut store = Store::new(&self.server, Node { name: self.node, ..Node::default() });

@@ -2,7 +2,7 @@
 
 use super::Cluster;
 use super::store::Store;
-use super::watch::{self, Kind, Seen};
+use super::watch::{self, Kind, Scope, Seen};
 use crate::model::{Change, Node, ObjectName};
 use ::kube::Client;
 use ::kube::client::Body;
@@ -211,7 +211,12 @@ fn client(answer: impl Fn(&str, usize) -> Answer + Send + Sync + 'static) -> (Cl
 async fn seen(client: &Client, count: usize) -> Vec<String> {
     let (tx, mut events) = mpsc::channel(64);
     let api = Kind::Service.api(client);
-    let task = tokio::spawn(watch::follow(Kind::Service, api, "node-a".to_owned(), tx));
+    let task = tokio::spawn(watch::follow(
+        Kind::Service,
+        api,
+        Kind::Service.config("node-a", Scope::Proxied),
+        tx,
+    ));
     let mut words = Vec::new();
     while words.len() < count {
         let (_, seen) = next(&mut events).await;
@@ -333,7 +338,8 @@ async fn a_cluster_is_told_as_changes() {
     let (client, asked) = client(move |path, _| {
         open(&answers[path.split('?').next().unwrap().trim_end_matches('/')])
     });
-    let cluster = Cluster { client, server: "https://api".to_owned(), node: "node-a".to_owned() };
+    let (server, node) = ("https://api".to_owned(), "node-a".to_owned());
+    let cluster = Cluster { client, server, node, scope: Scope::Proxied };
     let (tx, mut changes) = mpsc::channel(8);
     tokio::spawn(cluster.run(tx));
     let mut told = Vec::new();
@@ -349,4 +355,15 @@ async fn a_cluster_is_told_as_changes() {
     let asked = asked.lock().unwrap();
     let node = asked.iter().find(|path| path.starts_with("/api/v1/nodes")).unwrap();
     assert!(node.contains("fieldSelector=metadata.name%3Dnode-a"), "{node}");
+}
+
+#[test]
+fn headless_services_and_those_of_other_proxies_are_watched_for_their_names_only() {
+    let selector = |kind: Kind, scope| kind.config("node-a", scope).label_selector;
+    for kind in [Kind::Service, Kind::EndpointSlice] {
+        let proxied = selector(kind, Scope::Proxied).unwrap();
+        assert!(proxied.contains("!service.kubernetes.io/headless"), "{proxied}");
+        assert_eq!(selector(kind, Scope::All), None);
+    }
+    assert_eq!(Kind::Node.config("node-a", Scope::All).label_selector, None);
 }

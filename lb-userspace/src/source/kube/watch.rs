@@ -35,6 +35,15 @@ pub(super) enum Seen {
     Trouble(String),
 }
 
+/// Which Services are watched, and whose slices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Those that packets are translated for.
+    Proxied,
+    /// All: every Service has a name.
+    All,
+}
+
 /// What kube-proxy leaves out: headless Services, and those of other proxies (KEP 2447).
 const OURS: &str = "!service.kubernetes.io/headless,!service.kubernetes.io/service-proxy-name";
 
@@ -80,9 +89,12 @@ impl Kind {
         Api::all_with(client.clone(), &self.resource())
     }
 
-    fn config(self, node: &str) -> Config {
+    pub(super) fn config(self, node: &str, scope: Scope) -> Config {
         match self {
-            Self::Service | Self::EndpointSlice => Config::default().labels(OURS),
+            Self::Service | Self::EndpointSlice => match scope {
+                Scope::Proxied => Config::default().labels(OURS),
+                Scope::All => Config::default(),
+            },
             Self::Node => Config::default().fields(&format!("metadata.name={node}")),
         }
     }
@@ -92,10 +104,9 @@ impl Kind {
 pub(super) async fn follow(
     kind: Kind,
     api: Api<DynamicObject>,
-    node: String,
+    plain: Config,
     events: Sender<(Kind, Seen)>,
 ) {
-    let plain = kind.config(&node);
     let streaming = plain.clone().streaming_lists();
     if watch(kind, &api, streaming, &events).await.is_some() {
         // A server before 1.32 knows no streaming lists.

@@ -1,0 +1,85 @@
+//! `/etc/resolv.conf`: whom the node itself asks.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+const PORT: u16 = 53;
+const SYSTEM: &str = "/etc/resolv.conf";
+/// Whom `systemd-resolved` asks, where the file above names only itself; the kubelet does the same.
+const RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
+
+/// Whom to ask if nobody was named, none of `ours` among them: that would be asking ourselves.
+pub(in crate::dns) fn upstreams(ours: &[SocketAddr]) -> Vec<SocketAddr> {
+    let found = [SYSTEM, RESOLVED].map(|path| read(Path::new(path), ours));
+    choose(found)
+}
+
+/// The first list without stubs; else the first with anybody.
+fn choose(found: [Vec<SocketAddr>; 2]) -> Vec<SocketAddr> {
+    let is_real = |list: &&Vec<SocketAddr>| list.iter().any(|addr| !addr.ip().is_loopback());
+    let real = found.iter().find(is_real);
+    real.or_else(|| found.iter().find(|list| !list.is_empty())).cloned().unwrap_or_default()
+}
+
+fn read(path: &Path, ours: &[SocketAddr]) -> Vec<SocketAddr> {
+    std::fs::read_to_string(path).map(|text| servers(&text, ours)).unwrap_or_default()
+}
+
+fn servers(text: &str, ours: &[SocketAddr]) -> Vec<SocketAddr> {
+    let addresses = text.lines().filter_map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        let is_server = words.next() == Some("nameserver");
+        words.next().filter(|_| is_server)?.parse::<IpAddr>().ok()
+    });
+    without(addresses.map(|address| SocketAddr::new(address, PORT)), ours)
+}
+
+/// Servers that are not ourselves.
+pub(in crate::dns) fn without(
+    servers: impl IntoIterator<Item = SocketAddr>,
+    ours: &[SocketAddr],
+) -> Vec<SocketAddr> {
+    let is_ours = |server: &SocketAddr| {
+        ours.iter().any(|own| {
+            let anywhere = own.ip().is_unspecified() && server.ip().is_loopback();
+            own.port() == server.port() && (own.ip() == server.ip() || anywhere)
+        })
+    };
+    servers.into_iter().filter(|server| !is_ours(server)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addr(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn name_servers_are_those_of_the_file_that_are_not_ours() {
+        let text = "# nameserver 192.0.2.9\nsearch example\nnameserver 192.0.2.1\n\
+                    nameserver\tfd00::1 # second\nnameserver x\nnameserver 192.0.2.2\n";
+        let ours = [addr("192.0.2.2:53")];
+        assert_eq!(servers(text, &ours), [addr("192.0.2.1:53"), addr("[fd00::1]:53")]);
+    }
+
+    #[test]
+    fn the_same_address_at_another_port_is_somebody_else() {
+        let ours = [addr("127.0.0.1:5353")];
+        assert_eq!(without([addr("127.0.0.1:53")], &ours), [addr("127.0.0.1:53")]);
+    }
+
+    #[test]
+    fn whoever_listens_everywhere_listens_at_loopback() {
+        let everywhere = [addr("0.0.0.0:53")];
+        assert_eq!(without([addr("127.0.0.53:53")], &everywhere), []);
+    }
+
+    #[test]
+    fn a_stub_gives_way_to_those_whom_it_asks() {
+        let (stub, real) = (vec![addr("127.0.0.53:53")], vec![addr("192.0.2.1:53")]);
+        assert_eq!(choose([stub.clone(), real.clone()]), real);
+        assert_eq!(choose([stub.clone(), Vec::new()]), stub);
+    }
+}

@@ -1,0 +1,187 @@
+//! The cluster's name server: model to answers, and names outside of it by way of upstreams.
+//!
+//! `zone` holds the cluster's names and is brought up to date before the agent's loop hears of a
+//! change ([`Dns::run`] stands between the source and the loop), so that answers do not wait for a
+//! round of table writes. `server` has the sockets and a limit for everything that a client could
+//! use up; `forward` asks others, once for all who want to know, and remembers. It runs in tasks of
+//! its own. Nothing here decides where packets go: `compile` reads the same model.
+
+/// A question to a reply.
+mod answer;
+/// Names outside of the cluster.
+mod forward;
+/// Labels and names.
+mod name;
+/// Sockets.
+mod server;
+/// Packets.
+mod wire;
+/// The cluster's names.
+pub mod zone;
+
+pub use crate::metrics::dns::Transport;
+pub use server::access::Access;
+
+use crate::metrics::dns::Numbers;
+use crate::model::{Change, Problem};
+use answer::Answerer;
+use forward::{Forwarder, resolv};
+use hickory_proto::rr::Name;
+use ipnet::IpNet;
+use jiff::Timestamp;
+use server::{Server, Step};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use tokio::sync::mpsc::{Receiver, Sender};
+use tokio::task::JoinSet;
+use zone::{Writer, Zone};
+
+/// What the operator asked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where questions are answered; nowhere: there is no name server.
+    pub listen: Vec<SocketAddr>,
+    /// The cluster domain.
+    pub domain: Name,
+    /// Who is asked for other names; nobody was named: whom the node asks.
+    pub upstreams: Option<Vec<SocketAddr>>,
+    /// How long answers may be kept, in seconds.
+    pub ttl: u32,
+    /// Who may ask beside the node and its pods.
+    pub allow: Vec<IpNet>,
+    /// Where addresses of the cluster lie.
+    pub ranges: Vec<IpNet>,
+}
+
+/// A name server at work; it ends when dropped.
+#[derive(Debug)]
+pub struct Dns {
+    server: Arc<Server>,
+    access: Access,
+    numbers: Numbers,
+    writer: Writer,
+    tasks: JoinSet<()>,
+}
+
+/// What the agent's loop has to do with it.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    server: Arc<Server>,
+    access: Access,
+    numbers: Numbers,
+}
+
+impl Dns {
+    /// Answers from now on: for names of the cluster with SERVFAIL until all objects are known.
+    pub fn start(settings: Settings) -> Self {
+        let upstreams = upstreams(&settings);
+        let numbers = Numbers::new(&upstreams);
+        let access = Access::new(settings.allow);
+        let zone = Arc::new(Zone::new(
+            zone::Settings {
+                domain: settings.domain,
+                ttl: settings.ttl,
+                ranges: settings.ranges,
+                servers: addresses(&settings.listen),
+            },
+            u32::try_from(Timestamp::now().as_second()).unwrap_or_default(),
+        ));
+        let forwarder = Arc::new(Forwarder::new(&upstreams, numbers.clone()));
+        let answerer = Answerer { zone: zone.clone(), forwarder };
+        let server = Arc::new(Server::new(answerer, access.clone(), numbers.clone()));
+        let mut tasks = JoinSet::new();
+        for addr in settings.listen {
+            tasks.spawn(server.clone().serve(addr));
+        }
+        Self { server, access, numbers, writer: Writer::new(zone), tasks }
+    }
+
+    /// For the agent's loop.
+    pub fn handle(&self) -> Handle {
+        let Self { server, access, numbers, .. } = self;
+        Handle { server: server.clone(), access: access.clone(), numbers: numbers.clone() }
+    }
+
+    /// Takes changes in and hands them on, until nobody tells or nobody listens any more.
+    pub async fn run(mut self, mut changes: Receiver<Change>, onward: Sender<Change>) {
+        while let Some(change) = changes.recv().await {
+            if let Change::Node(node) = &change {
+                self.access.set_pods(node.pod_cidrs.clone());
+            }
+            self.writer.take_in(&change);
+            if onward.send(change).await.is_err() {
+                break;
+            }
+        }
+        self.tasks.abort_all();
+    }
+}
+
+impl Handle {
+    /// Addresses that could not be opened when they were tried last.
+    pub fn problems(&self) -> Vec<Problem> {
+        self.server.problems()
+    }
+
+    /// Who may ask.
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// What is counted.
+    pub fn numbers(&self) -> &Numbers {
+        &self.numbers
+    }
+}
+
+/// A name server without sockets and upstreams, for whoever tries packets on it.
+#[derive(Debug)]
+pub struct Deaf(Server);
+
+impl Deaf {
+    /// It knows what follows from these changes, in the domain `cluster.local`.
+    pub fn new(changes: impl IntoIterator<Item = Change>) -> Self {
+        let domain = name::name(["cluster", "local"]).unwrap_or_default();
+        let settings = zone::Settings { domain, ttl: 5, ranges: Vec::new(), servers: Vec::new() };
+        let zone = Arc::new(Zone::new(settings, 0));
+        let mut writer = Writer::new(zone.clone());
+        for change in changes.into_iter().chain([Change::Synced]) {
+            writer.take_in(&change);
+        }
+        let numbers = Numbers::new(&[]);
+        let forwarder = Arc::new(Forwarder::new(&[], numbers.clone()));
+        Self(Server::new(Answerer { zone, forwarder }, Access::default(), numbers))
+    }
+
+    /// What is sent back to a process of the node for a packet, if anything is.
+    pub fn answer(&self, packet: &[u8], transport: Transport) -> Option<Vec<u8>> {
+        match self.0.step(packet, Ipv4Addr::LOCALHOST.into(), transport) {
+            Step::Send(answer) => Some(answer),
+            // There is nobody to wait for.
+            Step::Silent | Step::Wait(_) => None,
+        }
+    }
+}
+
+/// Whom to ask, and a word if it is nobody.
+fn upstreams(settings: &Settings) -> Vec<SocketAddr> {
+    let found = match &settings.upstreams {
+        Some(named) => resolv::without(named.iter().copied(), &settings.listen),
+        None => resolv::upstreams(&settings.listen),
+    };
+    if found.is_empty() {
+        tracing::warn!("DNS: there is no upstream: names outside of the cluster are refused");
+    } else {
+        tracing::info!(?found, "DNS: upstreams");
+    }
+    found
+}
+
+/// Addresses that others can reach this server at.
+fn addresses(listen: &[SocketAddr]) -> Vec<IpAddr> {
+    let addresses = listen.iter().map(SocketAddr::ip);
+    addresses.filter(|address| !address.is_unspecified() && !address.is_loopback()).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! Answers follow the model, change by change.
+
+use super::*;
+use crate::model::ObjectName;
+use proptest::prelude::*;
+
+const SERVICE: &str = "{apiVersion: v1, kind: Service, metadata: {name: db, namespace: data}, \
+                       spec: {clusterIP: None}}";
+const NXDOMAIN: &str = "NXDOMAIN [SOA cluster.local.]";
+
+fn slice(slice: &str, service: &str, address: &str, ready: bool) -> Change {
+    let text = format!(
+        "{{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4, metadata: \
+         {{name: {slice}, namespace: data, labels: {{kubernetes.io/service-name: {service}}}}}, \
+         endpoints: [{{addresses: [{address}], conditions: {{ready: {ready}}}}}]}}"
+    );
+    changes(&text).remove(0)
+}
+
+#[test]
+fn an_endpoint_is_answered_as_long_as_it_is_ready() {
+    let (zone, mut writer) = empty();
+    let mut after = |change: &Change| {
+        writer.take_in(change);
+        (told(&zone, "db.data.svc.cluster.local. A"), told(&zone, "1.0.244.10.in-addr.arpa. PTR"))
+    };
+    let nobody = (NXDOMAIN.to_owned(), "NXDOMAIN [SOA 244.10.in-addr.arpa.]".to_owned());
+    let one = (
+        "NOERROR A 10.244.0.1".to_owned(),
+        "NOERROR PTR 10-244-0-1.db.data.svc.cluster.local.".to_owned(),
+    );
+    assert_eq!(after(&slice("s", "db", "10.244.0.1", true)), nobody, "slices may come first");
+    assert_eq!(after(&changes(SERVICE)[0]), one);
+    assert_eq!(after(&slice("s", "db", "10.244.0.1", false)), nobody);
+    assert_eq!(after(&slice("s", "db", "10.244.0.1", true)), one);
+    let twice = after(&slice("s2", "db", "10.244.0.1", true));
+    assert_eq!(twice, one, "it moves from one slice to another");
+    assert_eq!(after(&Change::Slice(ObjectName::new("data", "s"), None)), one);
+    assert_eq!(after(&slice("s2", "other", "10.244.0.1", true)), nobody, "it is another's now");
+    assert_eq!(after(&slice("s2", "db", "10.244.0.1", true)), one);
+    assert_eq!(after(&Change::Service(ObjectName::new("data", "db"), None)), nobody);
+}
+
+#[test]
+fn a_namespace_exists_while_it_has_services() {
+    let (zone, mut writer) = empty();
+    assert_eq!(told(&zone, "data.svc.cluster.local. A"), NXDOMAIN);
+    writer.take_in(&changes(SERVICE)[0]);
+    assert_eq!(told(&zone, "data.svc.cluster.local. A"), "NOERROR [SOA cluster.local.]");
+    writer.take_in(&Change::Service(ObjectName::new("data", "db"), None));
+    assert_eq!(told(&zone, "data.svc.cluster.local. A"), NXDOMAIN);
+}
+
+#[test]
+fn it_is_complete_when_the_source_says_so() {
+    let (zone, mut writer) = empty();
+    assert!(!zone.is_complete());
+    writer.take_in(&Change::Synced);
+    assert!(zone.is_complete());
+}
+
+/// What a zone says about everything that the changes below can make.
+fn all(zone: &Zone) -> Vec<String> {
+    let names = ["a", "b", "c"].map(|name| format!("{name}.data.svc.cluster.local. A"));
+    let pointers = (1..4).map(|last| format!("{last}.0.244.10.in-addr.arpa. PTR"));
+    names.into_iter().chain(pointers).map(|question| told(zone, &question)).collect()
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let name = prop::sample::select(vec!["a", "b", "c"]);
+    let service = (name.clone(), any::<bool>()).prop_map(|(name, there)| {
+        let there = there.then(|| changes(&SERVICE.replace("name: db", &format!("name: {name}"))));
+        there.map_or_else(
+            || Change::Service(ObjectName::new("data", name), None),
+            |mut changes| changes.remove(0),
+        )
+    });
+    let parts = (1..4_u8, name, 1..4_u8, any::<bool>(), any::<bool>());
+    let slice = parts.prop_map(|(number, owner, last, ready, there)| {
+        let (own, address) = (format!("s{number}"), format!("10.244.0.{last}"));
+        if there {
+            slice(&own, owner, &address, ready)
+        } else {
+            Change::Slice(ObjectName::new("data", own), None)
+        }
+    });
+    prop_oneof![service, slice]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// However the model came to be what it is, the answers are those of the model as it is.
+    #[test]
+    fn answers_depend_on_the_last_change_of_each_object(
+        history in prop::collection::vec(change(), 0..40)
+    ) {
+        let (zone, mut writer) = empty();
+        let mut last = std::collections::BTreeMap::new();
+        for change in &history {
+            writer.take_in(change);
+            let (Change::Service(name, _) | Change::Slice(name, _)) = change else { continue };
+            last.insert((matches!(change, Change::Service(..)), name.clone()), change.clone());
+        }
+        let (fresh, mut writer) = empty();
+        for change in last.values() {
+            writer.take_in(change);
+        }
+        prop_assert_eq!(all(&zone), all(&fresh));
+    }
+}
