@@ -111,7 +111,8 @@ pub async fn run(args: RunArgs, judge: impl Fn() -> Result<()> + Send + 'static)
     let mut state = State::load(&args, node, source.name(), told)?;
     let (questions_in, questions) = mpsc::channel(1);
     let settings = args.config.clone().map(|path| SettingsFile::new(path, Box::new(judge)));
-    let mut sources = Sources { inputs: Inputs::start(source, dns), settings, questions, conditions };
+    let mut sources =
+        Sources { inputs: Inputs::start(source, dns), settings, questions, conditions };
     tokio::select! {
         result = follow(&mut state, &mut sources) => result,
         never = answer(&args.places.state_dir, questions_in) => match never {},

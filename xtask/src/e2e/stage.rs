@@ -1,11 +1,12 @@
 //! A Service with pods on every node, and clients that count what happens to their connections.
 
 use super::cluster::{Cluster, NODES, eventually, output};
-use crate::lab::traffic::{connect, hold};
+use crate::lab::traffic::{READY, connect, hold};
 use anyhow::{Context as _, Result, ensure};
 use serde::de::DeserializeOwned;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{IpAddr, SocketAddr};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 const MANIFEST: &str = include_str!("web.yaml");
@@ -69,7 +70,7 @@ impl Stage {
         }
     }
 
-    /// Holds connections open and talking.
+    /// Holds connections open and talking; returns when they are.
     pub(super) fn hold(
         &self,
         cluster: &Cluster,
@@ -78,7 +79,10 @@ impl Stage {
     ) -> Result<Client<hold::Report>> {
         let to = hold::Options::to(self.target(place));
         let options = hold::Options { pause_ms: 1000, timeout_ms: PATIENCE_MS, ..to };
-        self.start(cluster, place, "hold", options.connections(connections).arguments())
+        let arguments = options.connections(connections).arguments();
+        let mut client = self.start(cluster, place, "hold", arguments)?;
+        client.await_ready()?;
+        Ok(client)
     }
 
     /// Opens connections, so many a second. Their ports are below those that kernels give, so that
@@ -145,24 +149,36 @@ pub(super) enum Place {
 /// A client at work.
 pub(super) struct Client<T> {
     child: Child,
+    said: BufReader<ChildStdout>,
     report: std::marker::PhantomData<T>,
 }
 
 impl<T: DeserializeOwned> Client<T> {
     fn start(mut command: Command) -> Result<Self> {
-        let child = command
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("starting {command:?}"))?;
-        Ok(Self { child, report: std::marker::PhantomData })
+        let said = BufReader::new(child.stdout.take().context("a client says nothing")?);
+        Ok(Self { child, said, report: std::marker::PhantomData })
+    }
+
+    /// Waits until it says so.
+    fn await_ready(&mut self) -> Result<()> {
+        let mut line = String::new();
+        self.said.read_line(&mut line).context("waiting for a client")?;
+        ensure!(line.trim() == READY, "a client said {line:?}");
+        Ok(())
     }
 
     /// Ends it; what it counted.
     pub(super) fn finish(mut self) -> Result<T> {
         drop(self.child.stdin.take());
-        let output = self.child.wait_with_output().context("waiting for a client")?;
-        ensure!(output.status.success(), "a client failed: {}", output.status);
-        crate::lab::traffic::report(&String::from_utf8(output.stdout)?)
+        let mut said = String::new();
+        self.said.read_to_string(&mut said).context("waiting for a client")?;
+        let status = self.child.wait().context("waiting for a client")?;
+        ensure!(status.success(), "a client failed: {status}");
+        crate::lab::traffic::report(&said)
     }
 }

@@ -34,12 +34,12 @@ pub(super) fn under(
 ) -> Result<bool> {
     let mut clients = Vec::new();
     for place in [Place::Pod, Place::Outside] {
-        let resent = stage.resent(cluster, place)?;
         let held = stage.hold(cluster, place, load.held)?;
+        let resent = stage.resent(cluster, place)?;
         clients.push((place, resent, held, stage.connect(cluster, place, load.rate)?));
     }
-    // All of them are open before anything happens.
-    thread::sleep(Duration::from_secs(3));
+    // All of them are at it before anything happens.
+    thread::sleep(Duration::from_secs(1));
     step(what, |step| work(cluster, step))?;
     let mut whole = true;
     for (place, resent, held, opened) in clients {

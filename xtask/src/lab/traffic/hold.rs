@@ -10,11 +10,16 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+
+/// How many are opened at once: a server that is given all of them in an instant lets some wait,
+/// and what is held is not what it took to open it.
+const AT_ONCE: usize = 64;
 
 /// What to hold on to.
 #[derive(Clone, Debug, clap::Args)]
@@ -159,8 +164,10 @@ async fn all(options: &Options) -> Result<Report> {
     // Each holds a sender until it has its first answer: all are open when none is left.
     let (open, mut opened) = tokio::sync::mpsc::channel::<()>(1);
     let mut lines = JoinSet::new();
+    let turns = Arc::new(Semaphore::new(AT_ONCE));
     for _ in 0..options.connections {
-        lines.spawn(line(options.clone(), stopped.clone(), open.clone()));
+        let opening = (turns.clone(), open.clone());
+        lines.spawn(line(options.clone(), stopped.clone(), opening));
     }
     drop(open);
     opened.recv().await;
@@ -186,11 +193,12 @@ async fn stop_later(options: Options, stop: watch::Sender<bool>) {
 async fn line(
     options: Options,
     stopped: watch::Receiver<bool>,
-    open: tokio::sync::mpsc::Sender<()>,
+    (turns, open): (Arc<Semaphore>, tokio::sync::mpsc::Sender<()>),
 ) -> Line {
     let patience = Duration::from_millis(options.timeout_ms);
+    let turn = turns.acquire().await;
     let first = timeout(patience, first_answer(&options)).await;
-    drop(open);
+    drop((turn, open));
     let (mut connection, name) = match first.unwrap_or_else(|late| Err(late.into())) {
         Ok(opened) => opened,
         Err(error) => return Line::new(Err(error)),

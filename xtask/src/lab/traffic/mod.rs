@@ -32,7 +32,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What servers and `hold` print when others may go on.
-const READY: &str = "ready";
+pub(crate) const READY: &str = "ready";
 
 /// What a server says of itself and of the client it sees.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
