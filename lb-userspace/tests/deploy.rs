@@ -6,6 +6,7 @@ use clap::{Args as _, Parser};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use lb_userspace::config::RunArgs;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -47,22 +48,29 @@ fn objects() -> Vec<Value> {
     serde_saphyr::from_multiple(&file(MANIFESTS)).unwrap()
 }
 
+/// The objects of a kind.
+fn of_kind<T: serde::de::DeserializeOwned>(kind: &str) -> Vec<T> {
+    let objects = objects().into_iter().filter(|object| object["kind"] == kind);
+    objects.map(|object| serde_json::from_value(object).unwrap()).collect()
+}
+
 /// The only object of a kind.
 fn object<T: serde::de::DeserializeOwned>(kind: &str) -> T {
-    let mut objects = objects().into_iter().filter(|object| object["kind"] == kind);
-    let object = objects.next().unwrap();
-    assert!(objects.next().is_none(), "several objects of kind {kind}");
-    serde_json::from_value(object).unwrap()
+    let mut objects = of_kind(kind);
+    assert_eq!(objects.len(), 1, "objects of kind {kind}");
+    objects.remove(0)
 }
 
-fn pod() -> PodSpec {
-    object::<DaemonSet>("DaemonSet").spec.unwrap().template.spec.unwrap()
+/// The pods of both `DaemonSets`.
+fn pods() -> impl Iterator<Item = PodSpec> {
+    of_kind::<DaemonSet>("DaemonSet")
+        .into_iter()
+        .map(|set| set.spec.unwrap().template.spec.unwrap())
 }
 
-/// All containers of a pod.
+/// All containers of all pods.
 fn containers() -> impl Iterator<Item = Container> {
-    let pod = pod();
-    pod.init_containers.into_iter().flatten().chain(pod.containers)
+    pods().flat_map(|pod| pod.init_containers.into_iter().flatten().chain(pod.containers))
 }
 
 /// The container that runs the agent.
@@ -196,10 +204,11 @@ fn the_agent_may_read_what_it_follows_and_tell_of_it() {
 
 #[test]
 fn pods_get_what_the_documentation_says_and_no_more() {
-    let pod = pod();
-    let profile = pod.security_context.unwrap().seccomp_profile.unwrap();
-    assert_eq!(profile.type_, "RuntimeDefault");
-    assert_eq!((pod.host_network, pod.host_pid, pod.host_ipc), (Some(true), None, None));
+    for pod in pods() {
+        let profile = pod.security_context.unwrap().seccomp_profile.unwrap();
+        assert_eq!(profile.type_, "RuntimeDefault");
+        assert_eq!((pod.host_network, pod.host_pid, pod.host_ipc), (Some(true), None, None));
+    }
     for container in containers() {
         let security = container.security_context.unwrap();
         assert_eq!(security.privileged, None, "{}", container.name);
@@ -222,4 +231,22 @@ fn systemd_grants_what_the_chart_does() {
     assert_eq!(capabilities, capabilities_of_pods());
     assert_eq!(unit("NoNewPrivileges"), ["yes"]);
     assert_eq!(unit("ProtectSystem"), ["strict"]);
+}
+
+/// A pod's rollout must not take away who answers for it: each has a pod and a selector of its own,
+/// and the next one is there before the last one goes.
+#[test]
+fn who_answers_load_balancers_outlives_the_agents_pod() {
+    let sets = of_kind::<DaemonSet>("DaemonSet");
+    let [agent, health] = <[_; 2]>::try_from(sets).unwrap().map(|set| set.spec.unwrap());
+    let chosen = agent.selector.match_labels.unwrap();
+    let labels = health.template.metadata.unwrap().labels.unwrap();
+    assert!(chosen.iter().any(|(key, value)| labels.get(key) != Some(value)), "{chosen:?}");
+    let rollout = health.update_strategy.unwrap().rolling_update.unwrap();
+    assert_eq!(rollout.max_surge, Some(IntOrString::Int(1)));
+    assert_eq!(rollout.max_unavailable, Some(IntOrString::Int(0)));
+    let container = health.template.spec.unwrap().containers.remove(0);
+    assert_eq!(container.args.unwrap().first().unwrap(), "health");
+    let capabilities = container.security_context.unwrap().capabilities.unwrap();
+    assert_eq!((capabilities.drop, capabilities.add), (Some(vec!["ALL".to_owned()]), None));
 }

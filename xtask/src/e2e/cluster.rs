@@ -8,6 +8,7 @@ use crate::step::{Step, step};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -92,7 +93,13 @@ impl Cluster {
         self.start_agents("start")
     }
 
-    fn start_agents(&self, verb: &str) -> Result<()> {
+    /// Stops the nodes' own agents; nothing takes their place.
+    pub(super) fn stop_agents(&self) -> Result<()> {
+        output(self.script("proxy.sh").arg("stop")).map(drop)
+    }
+
+    /// Starts (or restarts) the nodes' own agents.
+    pub(super) fn start_agents(&self, verb: &str) -> Result<()> {
         // It gives them a second; whether they run is found out below.
         let said = self.script("proxy.sh").arg(verb).output().context("starting proxy.sh")?;
         let said = String::from_utf8_lossy(&said.stderr).into_owned();
@@ -206,8 +213,24 @@ impl Cluster {
 
     /// Applies a manifest.
     pub(super) fn apply(&self, manifest: &str) -> Result<()> {
+        self.tell(&["apply"], manifest)
+    }
+
+    /// Deletes what stands in a manifest, if it is there.
+    pub(super) fn delete(&self, manifest: &str) -> Result<()> {
+        self.tell(&["delete", "--ignore-not-found"], manifest)
+    }
+
+    /// The address of a node.
+    pub(super) fn address(&self, node: &str) -> Result<IpAddr> {
+        const ADDRESSES: &str = "jsonpath={.status.addresses[?(@.type=='InternalIP')].address}";
+        let addresses = self.kubectl(&["get", "node", node, "-o", ADDRESSES])?;
+        Ok(addresses.split(' ').next().unwrap_or_default().parse()?)
+    }
+
+    fn tell(&self, verb: &[&str], manifest: &str) -> Result<()> {
         let mut command = self.script("kubectl.sh");
-        command.args(["apply", "-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null());
+        command.args(verb).args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null());
         let mut child = command.spawn().context("starting kubectl")?;
         child.stdin.take().context("kubectl reads nothing")?.write_all(manifest.as_bytes())?;
         ensure!(child.wait()?.success(), "kubectl refused the manifest");

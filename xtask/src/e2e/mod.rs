@@ -18,6 +18,8 @@ mod outage;
 mod takeover;
 /// What the agent may do.
 mod rights;
+/// The manifests.
+mod chart;
 
 use crate::{build, root, step};
 use anyhow::{Result, bail};
@@ -63,17 +65,23 @@ enum Check {
     Disruption,
     /// The API server goes away for three minutes: traffic goes on, and the agents catch up
     Outage,
+    /// The pods of deploy/lb.yaml serve, tell Events, and answer load balancers during a rollout
+    Chart,
     /// Nodes move from kube-proxy to the agent under traffic: no connection notices
     Takeover,
 }
 
-const CHECKS: [Check; 4] = [Check::Rights, Check::Disruption, Check::Outage, Check::Takeover];
+const CHECKS: [Check; 5] =
+    [Check::Rights, Check::Disruption, Check::Outage, Check::Chart, Check::Takeover];
 
 /// Tests of Kubernetes' that a service proxy has to pass.
 const OFFICIAL: &str = "\\[sig-network\\] (Services|Conntrack|EndpointSlice|EndpointSliceMirroring|\
-                        EndpointsController|Topology Hints|Traffic Distribution|Connectivity Pod)";
+                        EndpointsController|Topology Hints|Traffic Distribution|Connectivity Pod|\
+                        \\[Feature:IPv6DualStack\\])";
 /// What a machine without a cloud, or with a kernel without SCTP, cannot run.
-const SKIPPED: &str = "\\[Slow\\]|\\[Disruptive\\]|\\[Flaky\\]|Provider:GCE|Feature:(SCTP|IPv6)";
+const SKIPPED: &str = "\\[Slow\\]|\\[Disruptive\\]|\\[Flaky\\]|Provider:GCE|Feature:SCTP";
+/// What a cluster of one family cannot.
+const DUAL: &str = "Feature:IPv6DualStack";
 /// How many of them run at a time.
 const AT_A_TIME: &str = "4";
 
@@ -88,7 +96,7 @@ pub fn run(options: &Options) -> Result<()> {
 
 fn check(cluster: &mut Cluster, options: &Options) -> Result<()> {
     if let Some(focus) = &options.official {
-        return official(cluster, focus);
+        return official(cluster, focus, &options.ip_family);
     }
     let checks = if options.checks.is_empty() { &CHECKS[..] } else { &options.checks };
     let mut failed = Vec::new();
@@ -97,6 +105,7 @@ fn check(cluster: &mut Cluster, options: &Options) -> Result<()> {
             Check::Rights => rights::check(cluster),
             Check::Disruption => disruption::check(cluster),
             Check::Outage => outage::check(cluster),
+            Check::Chart => chart::check(cluster),
             Check::Takeover => takeover::check(cluster),
         };
         if let Err(error) = outcome {
@@ -110,8 +119,10 @@ fn check(cluster: &mut Cluster, options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn official(cluster: &Cluster, focus: &str) -> Result<()> {
+fn official(cluster: &Cluster, focus: &str, ip_family: &str) -> Result<()> {
+    let skipped =
+        if ip_family == "dual" { SKIPPED.to_owned() } else { format!("{SKIPPED}|{DUAL}") };
     let mut tests = cluster.script("e2e.sh");
-    tests.arg(focus).env("PROCS", AT_A_TIME).env("SKIP", SKIPPED);
+    tests.arg(focus).env("PROCS", AT_A_TIME).env("SKIP", skipped);
     step::show(&mut tests)
 }

@@ -40,9 +40,7 @@ impl Stage {
             cluster.kubectl(&[&["get"], what, &["-o", &path]].concat())
         };
         let cluster_ip: IpAddr = field(".spec.clusterIP", &["service", "web"])?.parse()?;
-        let addresses = ".status.addresses[?(@.type=='InternalIP')].address";
-        let node = field(addresses, &["node", NODES[0]])?;
-        let node = node.split(' ').next().unwrap_or_default().parse()?;
+        let node = cluster.address(NODES[0])?;
         let on_node = format!("--field-selector=spec.nodeName={}", NODES[0]);
         let client = field(".items[0].status.podIP", &["pods", "-l", "app=client", &on_node])?;
         let stage = Self {
