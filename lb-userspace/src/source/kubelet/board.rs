@@ -43,7 +43,7 @@ impl Board {
 
     /// Enough checks say so.
     pub(super) fn set(&self, probed: &Probed, ready: bool, why: &str) {
-        let reason = if ready { String::new() } else { sentence(why) };
+        let new = if ready { Finding { ready, reason: String::new() } } else { unready(why) };
         let mut findings = self.lock();
         // A probe that has just been ended has nothing to say any more.
         let Some(finding) = findings.get_mut(probed) else { return };
@@ -51,10 +51,10 @@ impl Board {
             if ready {
                 tracing::info!(probe = %probed, "ready");
             } else {
-                tracing::warn!(probe = %probed, reason, "not ready any more");
+                tracing::warn!(probe = %probed, reason = new.reason, "not ready any more");
             }
         }
-        self.replace(finding, Finding { ready, reason });
+        self.replace(finding, new);
     }
 
     /// A check says why it is not ready yet; what is ready stays so.
@@ -64,7 +64,7 @@ impl Board {
             tracing::debug!(probe = %probed, why, "a check failed");
             return;
         };
-        self.replace(finding, Finding { ready: false, reason: sentence(why) });
+        self.replace(finding, unready(why));
     }
 
     fn replace(&self, finding: &mut Finding, new: Finding) {
@@ -77,6 +77,11 @@ impl Board {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Probed, Finding>> {
         self.findings.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// It is not ready, for this reason.
+pub(super) fn unready(why: &str) -> Finding {
+    Finding { ready: false, reason: sentence(why) }
 }
 
 /// A server must not fill the screen.

@@ -18,14 +18,15 @@ mod worker;
 
 use crate::model::Problem;
 use crate::source::controllers::Objects;
-use crate::source::readiness::{Probed, Readiness};
+use crate::source::readiness::{Finding, Probed, Readiness};
+use crate::source::settings::Settings;
 use board::Board;
 use check::Outcome;
 use memory::Memory;
-use plan::Plan;
+use plan::{Plan, Site};
 use probe::Probe;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::Semaphore;
@@ -38,7 +39,7 @@ const AT_ONCE: usize = 64;
 /// All probes of this node.
 #[derive(Debug)]
 pub(super) struct Kubelet {
-    node: String,
+    site: Site,
     state_dir: PathBuf,
     born: Instant,
     board: Arc<Board>,
@@ -68,11 +69,12 @@ impl News {
 }
 
 impl Kubelet {
-    /// Of `node`; no probe is made yet.
-    pub(super) fn new(node: &str, state_dir: &Path) -> Self {
+    /// Of the node that `settings` name; no probe is made yet.
+    pub(super) fn new(settings: &Settings) -> Self {
+        let state_dir = &settings.state_dir;
         Self {
-            node: node.to_owned(),
-            state_dir: state_dir.to_owned(),
+            site: Site { node: settings.node.clone(), commands: settings.exec_probes },
+            state_dir: state_dir.clone(),
             born: Instant::now(),
             board: Arc::default(),
             places: Arc::new(Semaphore::new(AT_ONCE)),
@@ -92,17 +94,19 @@ impl Kubelet {
     ///
     /// Must be called within the runtime if there are probes.
     pub(super) fn look(&mut self, objects: &Objects, whole: bool) -> (Readiness, Vec<Problem>) {
-        let (plan, mut problems) = plan::plan(objects, &self.node);
-        self.follow(plan);
-        let readiness = self.board.readiness();
+        let (plan, mut problems) = plan::plan(objects, &self.site);
+        let (probes, refused) = split(plan);
+        self.follow(probes);
+        let mut readiness = self.board.readiness();
+        readiness.0.extend(refused);
         problems.extend(self.remember(&readiness, whole));
         (readiness, problems)
     }
 
-    fn follow(&mut self, plan: Plan) {
-        self.workers.retain(|probed, worker| plan.get(probed) == Some(&worker.probe));
-        self.board.retain(|probed| plan.contains_key(probed));
-        for (probed, probe) in plan {
+    fn follow(&mut self, probes: BTreeMap<Probed, Probe>) {
+        self.workers.retain(|probed, worker| probes.get(probed) == Some(&worker.probe));
+        self.board.retain(|probed| probes.contains_key(probed));
+        for (probed, probe) in probes {
             if !self.workers.contains_key(&probed) {
                 let worker = self.start(probed.clone(), probe);
                 self.workers.insert(probed, worker);
@@ -135,6 +139,18 @@ impl Kubelet {
         self.memory = memory;
         None
     }
+}
+
+/// Probes to make, and what is known of those that cannot be made.
+fn split(plan: Plan) -> (BTreeMap<Probed, Probe>, BTreeMap<Probed, Finding>) {
+    let (mut probes, mut refused) = (BTreeMap::new(), BTreeMap::new());
+    for (probed, asked) in plan {
+        match asked {
+            Ok(probe) => drop(probes.insert(probed, probe)),
+            Err(why) => drop(refused.insert(probed, board::unready(&why))),
+        }
+    }
+    (probes, refused)
 }
 
 /// One that has to wait for its turn is not late: its time begins with it.
