@@ -4,6 +4,11 @@ use crate::source::kubelet::probe::{Command, HttpGet};
 use crate::source::manifests;
 use std::path::Path;
 
+/// With the API server's default of the timeout.
+fn probe(check: Check) -> Probe {
+    Probe { timeout: SECOND, ..super::probe(check) }
+}
+
 /// Probes by what they are about, and what is wrong.
 type Planned<T> = (Vec<(String, T)>, Vec<String>);
 
