@@ -15,7 +15,10 @@ const UNASKED: &str = "readinessProbe: no result yet";
 #[derive(Debug, Default)]
 pub(super) struct Board {
     findings: Mutex<BTreeMap<Probed, Finding>>,
-    changed: Notify,
+    /// Something became ready, or is not any more.
+    turned: Notify,
+    /// Only a reason is another one.
+    reworded: Notify,
 }
 
 impl Board {
@@ -24,9 +27,14 @@ impl Board {
         Readiness(self.lock().clone())
     }
 
-    /// Waits until something changes that was not yet waited for.
-    pub(super) async fn changed(&self) {
-        self.changed.notified().await;
+    /// Waits until something becomes ready, or is not any more, that was not yet waited for.
+    pub(super) async fn turned(&self) {
+        self.turned.notified().await;
+    }
+
+    /// As `turned`, for reasons.
+    pub(super) async fn reworded(&self) {
+        self.reworded.notified().await;
     }
 
     /// From now on something is known of `probed`: what was known before, or that it is `ready` by
@@ -69,8 +77,9 @@ impl Board {
 
     fn replace(&self, finding: &mut Finding, new: Finding) {
         if *finding != new {
+            let news = if finding.ready == new.ready { &self.reworded } else { &self.turned };
             *finding = new;
-            self.changed.notify_one();
+            news.notify_one();
         }
     }
 

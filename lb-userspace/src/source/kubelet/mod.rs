@@ -29,9 +29,10 @@ use probe::{Check, Probe};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 use worker::Desk;
 
 /// Commands that run at the same time.
@@ -70,14 +71,33 @@ struct Worker {
     _task: JoinSet<()>,
 }
 
+/// Reasons that change are told so often. They are the words of servers: one that always has new
+/// ones must not keep the agent busy.
+const REASONS: Duration = Duration::from_secs(5);
+
 /// Tells when something else is known than before.
-#[derive(Clone, Debug)]
-pub(super) struct News(Arc<Board>);
+#[derive(Debug)]
+pub(super) struct News {
+    board: Arc<Board>,
+    told: Instant,
+}
 
 impl News {
-    /// Waits for it.
-    pub(super) async fn next(&self) {
-        self.0.changed().await;
+    fn new(board: Arc<Board>) -> Self {
+        Self { board, told: Instant::now() }
+    }
+
+    /// Waits for it. Nothing is lost if this is dropped before.
+    pub(super) async fn next(&mut self) {
+        let reasons = async {
+            sleep_until(self.told + REASONS).await;
+            self.board.reworded().await;
+        };
+        tokio::select! {
+            () = self.board.turned() => {}
+            () = reasons => {}
+        }
+        self.told = Instant::now();
     }
 }
 
@@ -103,7 +123,7 @@ impl Kubelet {
 
     /// Where news come from.
     pub(super) fn news(&self) -> News {
-        News(Arc::clone(&self.board))
+        News::new(Arc::clone(&self.board))
     }
 
     /// Makes the probes that `objects` ask for from now on, and no others; what is known, and what
