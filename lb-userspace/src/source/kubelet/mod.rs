@@ -9,6 +9,7 @@
 
 mod threshold;
 mod probe;
+mod expand;
 mod read;
 mod plan;
 mod check;

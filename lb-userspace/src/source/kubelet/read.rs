@@ -5,6 +5,7 @@
 //! probe as a whole unusable. Then nobody probes, and what asked for the probe is not ready, as
 //! with a kubelet: whoever wrote a probe does not want traffic before it succeeds.
 
+use super::expand::expand;
 use super::probe::{Check, Command, HttpGet, Place, Probe};
 use super::threshold::Thresholds;
 use crate::source::report::{Report, quoted};
@@ -193,6 +194,11 @@ fn command(
             report,
         );
     }
+    let value = |name: &str| {
+        let mut latest = context.environment.iter().rev();
+        latest.find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+    };
+    let line = line.iter().map(|word| expand(word, value)).collect();
     Ok(Command { line, environment: context.environment.clone(), netns })
 }
 

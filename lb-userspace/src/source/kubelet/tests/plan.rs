@@ -110,22 +110,22 @@ fn each_kind_of_check_is_read() {
     assert_eq!(checked("{grpc: {port: 9, service: web}}"), grpc);
     let environment = [("A", "b"), ("LB_ADDRESS", "10.0.0.1")];
     let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let line = vec!["ls".to_owned(), "/var/ready".to_owned()];
+    let line = vec!["ls".to_owned(), "/var/b/10.0.0.1/$(A)$(SECRET)".to_owned()];
     let exec = Check::Exec(Command { line, environment, netns: None });
-    assert_eq!(checked("{exec: {command: [ls, /var/ready]}}"), exec);
+    assert_eq!(checked("{exec: {command: [ls, '/var/$(A)/$(LB_ADDRESS)/$$(A)$(SECRET)']}}"), exec);
 }
 
 #[test]
 fn what_cannot_be_asked_is_told_with_its_field_and_counts_as_not_ready() {
     let cases = [
-        ("{}", ": has no exec, httpGet, tcpSocket or grpc; the probe is not made"),
+        ("{}", ": has no exec, httpGet, tcpSocket or grpc"),
         ("{httpGet: {}}", ".httpGet.port: 0 is not a port, expected 1 to 65535"),
         ("{tcpSocket: {port: web}}", ".tcpSocket.port: there is no port named \"web\""),
         ("{tcpSocket: {port: 70000}}", ".tcpSocket.port: 70000 is not a port, expected 1 to 65535"),
         ("{grpc: {port: -1}}", ".grpc.port: -1 is not a port, expected 1 to 65535"),
         ("{httpGet: {port: 80, scheme: FTP}}", ".httpGet.scheme: \"FTP\" is not HTTP or HTTPS"),
-        ("{exec: {}}", ".exec.command: is empty; the probe is not made"),
-        ("{exec: {command: ['']}}", ".exec.command: is empty; the probe is not made"),
+        ("{exec: {}}", ".exec.command: is empty"),
+        ("{exec: {command: ['']}}", ".exec.command: is empty"),
     ];
     for (text, why) in cases {
         let (field, message) = why.split_once(": ").unwrap();
@@ -240,6 +240,25 @@ fn containers_of_one_name_or_none_are_probed_each() {
     ports.sort();
     let expect = [1, 2, 3].map(|port| format!("{:?}", Check::Tcp(at("10.0.0.1", port))));
     assert_eq!(ports, expect);
+}
+
+#[test]
+fn a_misspelt_probe_is_told_however_much_else_is_odd() {
+    let other: String = (0..20).map(|n| format!("    more{n}: x\n")).collect();
+    for wrong in ["readinesProbe", "readinessprobe", "readynessProbe"] {
+        let text = pod("{tcpSocket: {port: 1}}").replace("readinessProbe", wrong);
+        let text = text.replace("status:", &format!("{other}status:"));
+        let (probes, problems) = planned(&text);
+        assert!(probes.is_empty());
+        let field = format!("spec.containers[0].{wrong}");
+        let head = "f.yaml document 1 (Pod default/web)";
+        let expect = format!(
+            "{head}: {field}: is not a field of Pod and is ignored; readinessProbe is probably meant"
+        );
+        assert_eq!(problems, [expect]);
+    }
+    let liveness = pod("{tcpSocket: {port: 1}}").replace("readinessProbe", "livenesProbe");
+    assert_eq!(planned(&liveness).1, <[String; 0]>::default());
 }
 
 #[test]
