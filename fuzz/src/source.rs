@@ -18,6 +18,7 @@ pub(crate) fn settings() -> Settings {
         service_cidrs: ["10.96.0.0/27", "fd00:96::/123"].map(|cidr| cidr.parse().unwrap()).into(),
         node_port_range: Settings::NODE_PORTS,
         state_dir: "/nonexistent".into(),
+        exec_probes: false,
     }
 }
 

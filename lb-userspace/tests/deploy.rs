@@ -20,8 +20,9 @@ const UNIT: &str = "systemd/lb-agent.service";
 /// What an agent of a cluster is not told: it has no folder, finds the API server by its service
 /// account, is given `ClusterIPs`, and has its settings from the chart. Places are told by variables,
 /// for `lbctl` too. It compares with kube-proxy where people and netfilter's tools are: on the node.
-const NOT_FOR_CLUSTERS: [&str; 8] = [
+const NOT_FOR_CLUSTERS: [&str; 9] = [
     "manifests",
+    "exec-probes",
     "kubeconfig",
     "service-cidr",
     "config",

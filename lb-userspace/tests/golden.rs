@@ -62,6 +62,7 @@ fn case(path: PathBuf) -> Case {
         service_cidrs: vec!["10.96.0.0/16".parse().unwrap(), "fd00:10:96::/112".parse().unwrap()],
         node_port_range: Settings::NODE_PORTS,
         state_dir: "/nonexistent".into(),
+        exec_probes: false,
     };
     let mut objects = Objects::default();
     for document in std::fs::read_to_string(&path).unwrap().split("\n---\n") {

@@ -129,6 +129,7 @@ async fn source(args: &RunArgs, node: String) -> Result<Source> {
                 service_cidrs: args.service_cidr.clone(),
                 node_port_range: Settings::NODE_PORTS,
                 state_dir: args.places.state_dir.clone(),
+                exec_probes: args.exec_probes,
             })));
         }
         (None, Some(file)) => Access::Kubeconfig(file.clone()),

@@ -121,6 +121,10 @@ pub struct RunArgs {
     /// Folder of manifests: Services, Endpoints, `EndpointSlices`, Pods, Nodes; followed live
     #[arg(long, value_name = "DIR", conflicts_with = "kubeconfig")]
     pub manifests: Option<PathBuf>,
+    /// With `--manifests`, make `exec` probes too: whoever may write to the folder can then run
+    /// commands as the agent's user, which is mostly root
+    #[arg(long)]
+    pub exec_probes: bool,
     /// Kubeconfig file of the API server to follow [default: the service account of the pod that
     /// this runs in]
     #[arg(long, value_name = "FILE")]

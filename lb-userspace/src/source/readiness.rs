@@ -14,7 +14,7 @@ pub(crate) struct Probed {
     pub(crate) object: Key,
     /// The address that is asked.
     pub(crate) address: IpAddr,
-    /// The Pod's container; empty for others.
+    /// The Pod's container, `web (containers[0])`; empty for others.
     pub(crate) container: String,
 }
 

@@ -17,6 +17,8 @@ pub struct Settings {
     pub node_port_range: RangeInclusive<u16>,
     /// Where `allocations.json` is kept.
     pub state_dir: PathBuf,
+    /// Whether commands in the folder may run, as the agent's user (`--exec-probes`).
+    pub exec_probes: bool,
 }
 
 impl Settings {

@@ -8,6 +8,9 @@ use crate::source::report::{Report, quoted};
 use k8s_openapi::api::networking::v1 as api;
 use std::collections::BTreeMap;
 
+/// What `pathType` may be; an old version could leave it out, and is given it before they come here.
+const PATH_TYPES: [&str; 3] = ["Exact", "Prefix", "ImplementationSpecific"];
+
 type Services = BTreeMap<ObjectName, Service>;
 
 /// What is wrong with them.
@@ -59,6 +62,12 @@ fn check_path(one: &api::HTTPIngressPath, path: &str, report: &mut Report) {
         let message = format!("{} does not begin with a slash", quoted(written));
         report.add(format!("{path}.path"), message);
     }
+    let kind = one.path_type.as_str();
+    if !PATH_TYPES.contains(&kind) {
+        let what = if kind.is_empty() { "is missing".to_owned() } else { quoted(kind) };
+        let message = format!("{what}, expected {}", PATH_TYPES.join(", "));
+        report.add(format!("{path}.pathType"), message);
+    }
 }
 
 fn check_backend(
@@ -79,13 +88,15 @@ fn check_backend(
         report.add(path, format!("there is no Service {name} in this namespace"));
         return;
     };
-    if !has_port(service, named.port.as_ref()) {
-        report.add(path, format!("Service {name} has no such port"));
+    let port = named.port.as_ref();
+    match port.filter(|port| port.number.is_some() || port.name.is_some()) {
+        None => report.add(path, format!("names no port of Service {name}")),
+        Some(port) if has_port(service, port) => {}
+        Some(_) => report.add(path, format!("Service {name} has no such port")),
     }
 }
 
-fn has_port(service: &Service, wanted: Option<&api::ServiceBackendPort>) -> bool {
-    let Some(wanted) = wanted else { return false };
+fn has_port(service: &Service, wanted: &api::ServiceBackendPort) -> bool {
     service.ports.iter().any(|port| match (wanted.number, wanted.name.as_deref()) {
         (Some(number), _) => i32::from(port.port) == number,
         (None, name) => name == Some(port.name.as_str()) && !port.name.is_empty(),

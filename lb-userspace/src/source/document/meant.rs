@@ -57,8 +57,7 @@ impl Fields {
     pub(super) fn meant_by(&self, path: &str) -> Option<String> {
         let (parent, wrong) = path.rsplit_once('.').unwrap_or(("", path));
         let names = self.names.borrow();
-        let near = |name: &&&str| distance(name, wrong) <= 1 + wrong.chars().count() / 6;
-        let near = names.get(parent)?.iter().filter(near);
+        let near = names.get(parent)?.iter().filter(|name| is_near(wrong, name));
         let nearest = near.min_by_key(|name| distance(name, wrong));
         nearest.map(|name| (*name).to_owned()).or_else(|| self.inside_of(parent, wrong))
     }
@@ -75,6 +74,13 @@ impl Fields {
 /// The JSON pointer (RFC 6901) of a path whose names are those of fields.
 fn pointer(path: &str) -> String {
     format!("/{}", path.replace(']', "").replace(['.', '['], "/"))
+}
+
+/// Whether `wrong` is spelled almost like `name`.
+pub(super) fn is_near(wrong: &str, name: &str) -> bool {
+    let (len, most) = (wrong.chars().count(), 1 + wrong.chars().count() / 6);
+    // What is longer or shorter by more needs no closer look.
+    len.abs_diff(name.chars().count()) <= most && distance(name, wrong) <= most
 }
 
 /// How many letters one has to insert, leave out, replace or swap with their neighbours, upper and

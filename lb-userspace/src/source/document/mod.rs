@@ -24,6 +24,9 @@ use serde_json::Value;
 /// Documents of one file; more are left out.
 const MAX_DOCUMENTS: usize = 10_000;
 
+/// Odd fields of an object that are told: a file of nonsense must not make a thousand sentences.
+const MAX_ODD: usize = 10;
+
 /// One object of a file.
 #[derive(Clone, Debug)]
 pub(crate) enum Document {
@@ -81,21 +84,28 @@ pub(crate) fn embedded<T: Serialize + DeserializeOwned>(
         return Err("is not a map of fields".to_owned());
     }
     let (object, lost) = lenient::read::<T>(&value).map_err(|lost| lost.message)?;
-    let mut odd = odd(&value, &object, &lost, "it");
+    let mut odd = odd(&value, &object, "it", |field| is_new(field, &lost));
     odd.extend(lost.into_iter().map(|lost| (lost.field, lost.message)));
     Ok((object, odd))
 }
 
-/// The fields of `value` that `object`, which was read from it, does not have; `what` it is called.
+/// The field is not one of those that were left out, which have their sentence.
+fn is_new(field: &str, lost: &[lenient::Lost]) -> bool {
+    lost.iter().all(|lost| lost.field != *field)
+}
+
+/// The fields of `value` that matter and that `object`, which was read from it, does not have;
+/// `what` it is called.
 fn odd<T: Serialize + DeserializeOwned>(
     value: &Value,
     object: &T,
-    lost: &[lenient::Lost],
     what: &str,
+    matters: impl Fn(&str) -> bool,
 ) -> Vec<Odd> {
     let known = serde_json::to_value(object);
     let mut fields = known.map(|known| unknown::fields(value, &known)).unwrap_or_default();
-    fields.retain(|field| lost.iter().all(|lost| lost.field != *field));
+    fields.retain(|field| matters(field));
+    fields.truncate(MAX_ODD);
     if fields.is_empty() {
         return Vec::new();
     }

@@ -4,7 +4,7 @@ use crate::model::{ObjectName, Problem};
 use crate::source::convert::field::DEFAULT_NAMESPACE;
 use crate::source::document::ingress;
 use crate::source::document::lenient::{self, Lost};
-use crate::source::document::{Document, Odd, Read, broken, odd};
+use crate::source::document::{Document, Odd, Read, broken, is_new, meant, odd};
 use crate::source::report::{quoted, short};
 use k8s_openapi::api::core::v1::{Endpoints, Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -18,7 +18,7 @@ use std::fmt;
 const OLD_SLICES: &str = "discovery.k8s.io/v1beta1";
 
 /// The part of a Pod that is checked.
-const PROBE: &str = ".readinessProbe";
+const PROBE: &str = "readinessProbe";
 
 /// A kind that matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -160,20 +160,35 @@ impl Document {
 
 fn typed(subject: String, key: Option<Key>, kind: Kind, value: &Value) -> Document {
     let parsed = match kind {
-        Kind::Service => parse(value, kind).map(|parsed| parsed.into(Object::Service)),
-        Kind::Endpoints => parse(value, kind).map(|parsed| parsed.into(Object::Endpoints)),
-        Kind::EndpointSlice => parse(value, kind).map(|parsed| parsed.into(Object::EndpointSlice)),
+        Kind::Service => parse(value, kind, all).map(|parsed| parsed.into(Object::Service)),
+        Kind::Endpoints => parse(value, kind, all).map(|parsed| parsed.into(Object::Endpoints)),
+        Kind::EndpointSlice => {
+            parse(value, kind, all).map(|parsed| parsed.into(Object::EndpointSlice))
+        }
         // People write much into these that does not matter here.
-        Kind::Pod => parse(value, kind).map(|parsed| parsed.about(PROBE).into(Object::Pod)),
-        Kind::Node => parse(value, kind).map(|parsed| parsed.about("").into(Object::Node)),
-        Kind::Ingress => parse(value, kind).map(|parsed| parsed.into(Object::Ingress)),
+        Kind::Pod => parse(value, kind, is_of_probe).map(|parsed| parsed.into(Object::Pod)),
+        Kind::Node => parse(value, kind, |_| false).map(|parsed| parsed.into(Object::Node)),
+        Kind::Ingress => parse(value, kind, all).map(|parsed| parsed.into(Object::Ingress)),
     };
     document(subject, key, parsed)
 }
 
+fn all(_: &str) -> bool {
+    true
+}
+
+/// A field of a readiness probe, or of a container that should probably be one.
+fn is_of_probe(path: &str) -> bool {
+    let Some((container, name)) = path.rsplit_once('.') else { return false };
+    let of_container =
+        container.starts_with("spec.containers[") || container.starts_with("spec.initContainers[");
+    let is_own = container.ends_with(']') && container.matches('.').count() == 1;
+    of_container && (path.contains(".readinessProbe.") || (is_own && meant::is_near(name, PROBE)))
+}
+
 /// The old form is checked as it is written, and goes on in the new one.
 fn old_ingress(value: &Value) -> Result<Parsed<Object>, Lost> {
-    let old = parse::<ingress::Ingress>(value, Kind::Ingress)?;
+    let old = parse::<ingress::Ingress>(value, Kind::Ingress, all)?;
     let Parsed { object, odd, lost } = old;
     Ok(Parsed { object: Object::Ingress(Box::new((*object).into())), odd, lost })
 }
@@ -212,20 +227,15 @@ impl<T> Parsed<Box<T>> {
     fn into(self, kind: impl Fn(Box<T>) -> Object) -> Parsed<Object> {
         Parsed { object: kind(self.object), odd: self.odd, lost: self.lost }
     }
-
-    /// Odd fields matter only below this one; empty: nowhere.
-    fn about(mut self, field: &str) -> Self {
-        self.odd.retain(|(path, _)| !field.is_empty() && path.contains(field));
-        self
-    }
 }
 
 fn parse<T: DeserializeOwned + Serialize>(
     value: &Value,
     kind: Kind,
+    matters: impl Fn(&str) -> bool,
 ) -> Result<Parsed<Box<T>>, Lost> {
     let (object, lost) = lenient::read::<T>(value)?;
-    let odd = odd(value, &object, &lost, kind.name());
+    let odd = odd(value, &object, kind.name(), |field| is_new(field, &lost) && matters(field));
     Ok(Parsed { object: Box::new(object), odd, lost })
 }
 

@@ -6,14 +6,10 @@
 use crate::source::report::short;
 use serde_json::Value;
 
-/// One sentence each is enough; a file of nonsense must not make a thousand.
-const MAX_FIELDS: usize = 10;
-
 /// Paths in `written` that are not in `known`.
 pub(crate) fn fields(written: &Value, known: &Value) -> Vec<String> {
     let mut found = Vec::new();
     collect(written, known, "", &mut found);
-    found.truncate(MAX_FIELDS);
     found
 }
 

@@ -15,7 +15,10 @@ const UNASKED: &str = "readinessProbe: no result yet";
 #[derive(Debug, Default)]
 pub(super) struct Board {
     findings: Mutex<BTreeMap<Probed, Finding>>,
-    changed: Notify,
+    /// Something became ready, or is not any more.
+    turned: Notify,
+    /// Only a reason is another one.
+    reworded: Notify,
 }
 
 impl Board {
@@ -24,9 +27,14 @@ impl Board {
         Readiness(self.lock().clone())
     }
 
-    /// Waits until something changes that was not yet waited for.
-    pub(super) async fn changed(&self) {
-        self.changed.notified().await;
+    /// Waits until something becomes ready, or is not any more, that was not yet waited for.
+    pub(super) async fn turned(&self) {
+        self.turned.notified().await;
+    }
+
+    /// As `turned`, for reasons.
+    pub(super) async fn reworded(&self) {
+        self.reworded.notified().await;
     }
 
     /// From now on something is known of `probed`: what was known before, or that it is `ready` by
@@ -43,7 +51,7 @@ impl Board {
 
     /// Enough checks say so.
     pub(super) fn set(&self, probed: &Probed, ready: bool, why: &str) {
-        let reason = if ready { String::new() } else { sentence(why) };
+        let new = if ready { Finding { ready, reason: String::new() } } else { unready(why) };
         let mut findings = self.lock();
         // A probe that has just been ended has nothing to say any more.
         let Some(finding) = findings.get_mut(probed) else { return };
@@ -51,10 +59,10 @@ impl Board {
             if ready {
                 tracing::info!(probe = %probed, "ready");
             } else {
-                tracing::warn!(probe = %probed, reason, "not ready any more");
+                tracing::warn!(probe = %probed, reason = new.reason, "not ready any more");
             }
         }
-        self.replace(finding, Finding { ready, reason });
+        self.replace(finding, new);
     }
 
     /// A check says why it is not ready yet; what is ready stays so.
@@ -64,19 +72,25 @@ impl Board {
             tracing::debug!(probe = %probed, why, "a check failed");
             return;
         };
-        self.replace(finding, Finding { ready: false, reason: sentence(why) });
+        self.replace(finding, unready(why));
     }
 
     fn replace(&self, finding: &mut Finding, new: Finding) {
         if *finding != new {
+            let news = if finding.ready == new.ready { &self.reworded } else { &self.turned };
             *finding = new;
-            self.changed.notify_one();
+            news.notify_one();
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Probed, Finding>> {
         self.findings.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// It is not ready, for this reason.
+pub(super) fn unready(why: &str) -> Finding {
+    Finding { ready: false, reason: sentence(why) }
 }
 
 /// A server must not fill the screen.

@@ -2,16 +2,17 @@
 //!
 //! A Pod is probed where its kubelet would run: on the node that `nodeName` names. One without
 //! `nodeName` is probed wherever its manifest lies, because without a scheduler nobody writes the
-//! field. Endpoints and slices written by hand ask by an annotation, for each of their addresses.
+//! field. Endpoints and slices written by hand ask by an annotation, for each of their addresses
+//! that is not written as not ready.
 
 use super::probe::Probe;
-use super::read::{self, Context, NETNS};
+use super::read::{self, Context, NETNS, UNREADY, Unusable};
 use crate::model::{ObjectName, Problem};
 use crate::source::controllers::{Found, Objects, pod};
 use crate::source::convert::field;
 use crate::source::document::{self, Key, Kind};
 use crate::source::readiness::Probed;
-use crate::source::report::Report;
+use crate::source::report::{Report, short};
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -25,23 +26,34 @@ const ADDRESS: &str = "LB_ADDRESS";
 /// Probes of a node at most; a kubelet has some hundred Pods.
 const MOST: usize = 5_000;
 
+/// A probe, or why it cannot be made.
+pub(super) type Asked = Result<Probe, Unusable>;
 /// Probes by what they are about.
-pub(super) type Plan = BTreeMap<Probed, Probe>;
+pub(super) type Plan = BTreeMap<Probed, Asked>;
 
-/// What `objects` ask for on `node`, and what is wrong about it.
-pub(super) fn plan(objects: &Objects, node: &str) -> (Plan, Vec<Problem>) {
+/// Where a probe is made, and what it may do.
+#[derive(Clone, Debug)]
+pub(super) struct Site {
+    /// The agent's node.
+    pub(super) node: String,
+    /// Commands may run.
+    pub(super) commands: bool,
+}
+
+/// What `objects` ask for at `site`, and what is wrong about it.
+pub(super) fn plan(objects: &Objects, site: &Site) -> (Plan, Vec<Problem>) {
     let (mut plan, mut problems) = (Plan::new(), Vec::new());
     for (name, found) in &objects.pods {
         let mut report = found.report();
-        plan.extend(of_pod(name, &found.object, node, &mut report));
+        plan.extend(of_pod(name, &found.object, site, &mut report));
         problems.extend(report.into_problems());
     }
     for (name, found) in &objects.endpoints {
-        let ask = |report: &mut Report| of_endpoints(name, &found.object, report);
+        let ask = |report: &mut Report| of_endpoints(name, &found.object, site, report);
         add_annotated(&mut plan, &mut problems, found, ask);
     }
     for (name, found) in &objects.slices {
-        let ask = |report: &mut Report| of_slice(name, &found.object, report);
+        let ask = |report: &mut Report| of_slice(name, &found.object, site, report);
         add_annotated(&mut plan, &mut problems, found, ask);
     }
     problems.extend(limit(&mut plan));
@@ -53,7 +65,7 @@ fn add_annotated<T>(
     plan: &mut Plan,
     problems: &mut Vec<Problem>,
     found: &Found<T>,
-    ask: impl FnOnce(&mut Report) -> Vec<(Probed, Probe)>,
+    ask: impl FnOnce(&mut Report) -> Vec<(Probed, Asked)>,
 ) {
     let mut report = found.report();
     plan.extend(ask(&mut report));
@@ -64,44 +76,68 @@ fn add_annotated<T>(
 }
 
 fn limit(plan: &mut Plan) -> Option<Problem> {
-    let first = plan.keys().nth(MOST)?.clone();
-    let left_out = plan.split_off(&first);
-    Some(Problem {
-        subject: first.to_string(),
-        field: String::new(),
-        message: format!(
-            "there are more than {MOST} probes; this one and {} more are not made",
-            left_out.len() - 1
-        ),
-    })
+    let mut left_out = plan.iter_mut().filter(|(_, asked)| asked.is_ok()).skip(MOST);
+    let why = || Err(format!("there are more than {MOST} probes"));
+    let (first, asked) = left_out.next()?;
+    *asked = why();
+    let mut more = 0;
+    for (_, asked) in left_out {
+        *asked = why();
+        more += 1;
+    }
+    let message = format!(
+        "there are more than {MOST} probes; this one and {more} more are not made, and what asks \
+         for them counts as not ready"
+    );
+    Some(Problem { subject: first.to_string(), field: String::new(), message })
 }
 
 fn of_pod(
     name: &ObjectName,
     object: &core::Pod,
-    node: &str,
+    site: &Site,
     report: &mut Report,
-) -> Vec<(Probed, Probe)> {
+) -> Vec<(Probed, Asked)> {
     let mut probes = Vec::new();
     let Some(address) = pod::addresses(object).first().copied() else { return probes };
-    if pod::is_over(object) || pod::node(object).is_some_and(|own| own != node) {
+    if pod::is_over(object) || pod::node(object).is_some_and(|own| own != site.node) {
         return probes;
     }
     for (path, container) in pod::containers(object) {
-        let Some(probe) = &container.readiness_probe else { continue };
         let context = Context {
             path: &format!("{path}.readinessProbe"),
             address,
             port: &|name| pod::port_number(container, name),
             environment: environment(container, address),
             netns: field::annotation(&object.metadata, NETNS),
+            commands: site.commands,
         };
-        if let Some(probe) = read::probe(probe, &context, report) {
+        if let Some(asked) = of_container(container, &context, report) {
             let object = Key { kind: Kind::Pod, name: name.clone() };
-            probes.push((Probed { object, address, container: container.name.clone() }, probe));
+            let container = called(&path, container);
+            probes.push((Probed { object, address, container }, asked));
         }
     }
     probes
+}
+
+/// A probe that could not be read as one was written all the same.
+fn of_container(
+    container: &core::Container,
+    context: &Context<'_>,
+    report: &mut Report,
+) -> Option<Asked> {
+    match &container.readiness_probe {
+        Some(probe) => Some(read::probe(probe, context, report)),
+        None => report.lost(context.path).map(|lost| Err(lost.message.clone())),
+    }
+}
+
+/// Where it stands makes it one of its own, as nobody here makes sure that its name does.
+fn called(path: &str, container: &core::Container) -> String {
+    let place = path.trim_start_matches("spec.");
+    let name = short(&container.name, 63);
+    if name.is_empty() { place.to_owned() } else { format!("{name} ({place})") }
 }
 
 /// Values that are written; others come from objects that only an API server has.
@@ -114,19 +150,20 @@ fn environment(container: &core::Container, address: IpAddr) -> Vec<(String, Str
 fn of_endpoints(
     name: &ObjectName,
     object: &core::Endpoints,
+    site: &Site,
     report: &mut Report,
-) -> Vec<(Probed, Probe)> {
+) -> Vec<(Probed, Asked)> {
     let Some(written) = annotated(&object.metadata, report) else { return Vec::new() };
+    let asks = Asks { metadata: &object.metadata, written: &written, site };
     let mut probes = Vec::new();
     for subset in object.subsets.iter().flatten() {
         let port = |wanted: &str| {
             let mut ports = subset.ports.iter().flatten();
             Some(ports.find(|port| port.name.as_deref() == Some(wanted))?.port)
         };
-        let listed = [&subset.addresses, &subset.not_ready_addresses];
-        for address in listed.into_iter().flatten().flatten() {
+        for address in subset.addresses.iter().flatten() {
             let about = (Kind::Endpoints, name, address.ip.as_str());
-            probes.extend(of_address(about, (&object.metadata, &written), &port, report));
+            probes.extend(of_address(about, &asks, &port, report));
         }
     }
     probes
@@ -135,58 +172,75 @@ fn of_endpoints(
 fn of_slice(
     name: &ObjectName,
     object: &discovery::EndpointSlice,
+    site: &Site,
     report: &mut Report,
-) -> Vec<(Probed, Probe)> {
+) -> Vec<(Probed, Asked)> {
     let Some(written) = annotated(&object.metadata, report) else { return Vec::new() };
+    let asks = Asks { metadata: &object.metadata, written: &written, site };
     let port = |wanted: &str| {
         let mut ports = object.ports.iter().flatten();
         ports.find(|port| port.name.as_deref() == Some(wanted))?.port
     };
-    let addresses =
-        object.endpoints.iter().flatten().filter_map(|endpoint| endpoint.addresses.first());
-    let about = |address| (Kind::EndpointSlice, name, address);
+    let endpoints = object.endpoints.iter().flatten().filter(|endpoint| is_wanted(endpoint));
     let mut probes = Vec::new();
-    for address in addresses {
-        let written = (&object.metadata, &written);
-        probes.extend(of_address(about(address.as_str()), written, &port, report));
+    for address in endpoints.filter_map(|endpoint| endpoint.addresses.first()) {
+        let about = (Kind::EndpointSlice, name, address.as_str());
+        probes.extend(of_address(about, &asks, &port, report));
     }
     probes
+}
+
+/// Whether anything could become of what its probe says: it is ready, or at least still serves.
+fn is_wanted(endpoint: &discovery::Endpoint) -> bool {
+    endpoint.conditions.as_ref().is_none_or(|conditions| {
+        let ready = conditions.ready.unwrap_or(true);
+        ready || conditions.serving.unwrap_or(ready)
+    })
+}
+
+/// What an object asks for each of its addresses.
+struct Asks<'a> {
+    metadata: &'a ObjectMeta,
+    written: &'a Result<core::Probe, Unusable>,
+    site: &'a Site,
 }
 
 /// An address that cannot be read has its sentence from whoever converts the object.
 fn of_address(
     (kind, name, address): (Kind, &ObjectName, &str),
-    (metadata, written): (&ObjectMeta, &core::Probe),
+    asks: &Asks<'_>,
     port: &dyn Fn(&str) -> Option<i32>,
     report: &mut Report,
-) -> Option<(Probed, Probe)> {
+) -> Option<(Probed, Asked)> {
     let address = field::parse_address(address)?;
     let context = Context {
         path: &path(),
         address,
         port,
         environment: vec![(ADDRESS.to_owned(), address.to_string())],
-        netns: field::annotation(metadata, NETNS),
+        netns: field::annotation(asks.metadata, NETNS),
+        commands: asks.site.commands,
     };
-    let probe = read::probe(written, &context, report)?;
+    let written = asks.written.as_ref().map_err(Unusable::clone);
+    let asked = written.and_then(|written| read::probe(written, &context, report));
     let object = Key { kind, name: name.clone() };
-    Some((Probed { object, address, container: String::new() }, probe))
+    Some((Probed { object, address, container: String::new() }, asked))
 }
 
 /// The probe in the annotation.
-fn annotated(metadata: &ObjectMeta, report: &mut Report) -> Option<core::Probe> {
+fn annotated(metadata: &ObjectMeta, report: &mut Report) -> Option<Result<core::Probe, Unusable>> {
     let text = field::annotation(metadata, PROBE)?;
     let (probe, odd) = match document::embedded::<core::Probe>(text) {
         Ok(read) => read,
         Err(message) => {
-            report.add(path(), format!("{message}; no probe is made"));
-            return None;
+            report.add(path(), format!("{message}{UNREADY}"));
+            return Some(Err(message));
         }
     };
     for (field, message) in odd {
         report.add(format!("{}.{field}", path()), message);
     }
-    Some(probe)
+    Some(Ok(probe))
 }
 
 fn path() -> String {

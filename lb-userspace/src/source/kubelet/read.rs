@@ -2,8 +2,10 @@
 //! ports (`probe/util.go`).
 //!
 //! A number that means nothing gets its default. What would leave nothing to be asked makes the
-//! probe as a whole unusable; then nobody probes, and the endpoint counts as it did without.
+//! probe as a whole unusable. Then nobody probes, and what asked for the probe is not ready, as
+//! with a kubelet: whoever wrote a probe does not want traffic before it succeeds.
 
+use super::expand::expand;
 use super::probe::{Check, Command, HttpGet, Place, Probe};
 use super::threshold::Thresholds;
 use crate::source::report::{Report, quoted};
@@ -19,6 +21,9 @@ pub(crate) const NETNS: &str = "service.lb/netns";
 /// Its value for the agent's own.
 const OWN_NETNS: &str = "host";
 
+/// How sentences end about a probe that cannot be made.
+pub(super) const UNREADY: &str = "; the probe is not made, and it counts as not ready";
+
 /// What a probe is read with.
 pub(super) struct Context<'a> {
     /// Path of the probe.
@@ -31,14 +36,20 @@ pub(super) struct Context<'a> {
     pub(super) environment: Vec<(String, String)>,
     /// Annotation [`NETNS`].
     pub(super) netns: Option<&'a str>,
+    /// Commands may run (`--exec-probes`). The annotation is in the same file as the command, so it
+    /// is no permission.
+    pub(super) commands: bool,
 }
 
-/// What `object` asks; `None` if nothing can be asked.
+/// Why a probe cannot be made; it is in the report, too.
+pub(super) type Unusable = String;
+
+/// What `object` asks.
 pub(super) fn probe(
     object: &api::Probe,
     context: &Context<'_>,
     report: &mut Report,
-) -> Option<Probe> {
+) -> Result<Probe, Unusable> {
     let mut number = |name: &str, written: Option<i32>, default: u32| {
         seconds(written, default, &format!("{}.{name}", context.path), report)
     };
@@ -47,7 +58,7 @@ pub(super) fn probe(
     let timeout = number("timeoutSeconds", object.timeout_seconds, 1);
     let success = number("successThreshold", object.success_threshold, 1);
     let failure = number("failureThreshold", object.failure_threshold, 3);
-    Some(Probe {
+    Ok(Probe {
         check: check(object, context, report)?,
         initial_delay: Duration::from_secs(initial_delay.into()),
         period: Duration::from_secs(period.into()),
@@ -65,7 +76,11 @@ fn seconds(written: Option<i32>, default: u32, path: &str, report: &mut Report) 
 }
 
 /// Of several the kubelet makes the first of this order.
-fn check(object: &api::Probe, context: &Context<'_>, report: &mut Report) -> Option<Check> {
+fn check(
+    object: &api::Probe,
+    context: &Context<'_>,
+    report: &mut Report,
+) -> Result<Check, Unusable> {
     let api::Probe { exec, http_get, tcp_socket, grpc, .. } = object;
     let named = [
         ("exec", exec.is_some()),
@@ -92,26 +107,27 @@ fn check(object: &api::Probe, context: &Context<'_>, report: &mut Report) -> Opt
         let path = format!("{}.grpc", context.path);
         let port = IntOrString::Int(grpc.port);
         let service = grpc.service.clone().unwrap_or_default();
-        return Some(Check::Grpc(place(&port, None, &path, context, report)?, service));
+        return Ok(Check::Grpc(place(&port, None, &path, context, report)?, service));
     }
-    unusable(context.path, "has no exec, httpGet, tcpSocket or grpc", report)
+    unusable(context, context.path, "has no exec, httpGet, tcpSocket or grpc", report)
 }
 
-fn http(get: &api::HTTPGetAction, context: &Context<'_>, report: &mut Report) -> Option<HttpGet> {
+fn http(
+    get: &api::HTTPGetAction,
+    context: &Context<'_>,
+    report: &mut Report,
+) -> Result<HttpGet, Unusable> {
     let path = format!("{}.httpGet", context.path);
     let tls = match get.scheme.as_deref().unwrap_or_default().to_ascii_uppercase().as_str() {
         "" | "HTTP" => false,
         "HTTPS" => true,
         _ => {
             let scheme = quoted(get.scheme.as_deref().unwrap_or_default());
-            return unusable(
-                &format!("{path}.scheme"),
-                &format!("{scheme} is not HTTP or HTTPS"),
-                report,
-            );
+            let message = format!("{scheme} is not HTTP or HTTPS");
+            return unusable(context, &format!("{path}.scheme"), &message, report);
         }
     };
-    Some(HttpGet {
+    Ok(HttpGet {
         tls,
         place: place(&get.port, get.host.as_deref(), &path, context, report)?,
         path: request_path(get.path.as_deref().unwrap_or_default()),
@@ -147,25 +163,43 @@ fn headers(get: &api::HTTPGetAction, path: &str, report: &mut Report) -> Vec<(St
     headers
 }
 
-fn command(exec: &api::ExecAction, context: &Context<'_>, report: &mut Report) -> Option<Command> {
+fn command(
+    exec: &api::ExecAction,
+    context: &Context<'_>,
+    report: &mut Report,
+) -> Result<Command, Unusable> {
     let path = format!("{}.exec", context.path);
     let line = exec.command.clone().unwrap_or_default();
     if line.first().is_none_or(String::is_empty) {
-        return unusable(&format!("{path}.command"), "is empty", report);
+        return unusable(context, &format!("{path}.command"), "is empty", report);
+    }
+    if !context.commands {
+        let message = "the agent makes no such probe without --exec-probes";
+        return unusable(context, &path, message, report);
     }
     let Some(netns) = context.netns else {
         let message = format!(
             "there is no container here to run it in; annotation {NETNS} may name a network \
              namespace of this host, in which it then runs as root"
         );
-        return unusable(&path, &message, report);
+        return unusable(context, &path, &message, report);
     };
     let netns = (netns != OWN_NETNS).then(|| PathBuf::from(netns));
     if netns.as_ref().is_some_and(|file| !file.is_absolute()) {
         let path = format!("metadata.annotations[{NETNS}]");
-        return unusable(&path, "is neither host nor a path such as /run/netns/NAME", report);
+        return unusable(
+            context,
+            &path,
+            "is neither host nor a path such as /run/netns/NAME",
+            report,
+        );
     }
-    Some(Command { line, environment: context.environment.clone(), netns })
+    let value = |name: &str| {
+        let mut latest = context.environment.iter().rev();
+        latest.find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+    };
+    let line = line.iter().map(|word| expand(word, value)).collect();
+    Ok(Command { line, environment: context.environment.clone(), netns })
 }
 
 fn place(
@@ -174,32 +208,41 @@ fn place(
     path: &str,
     context: &Context<'_>,
     report: &mut Report,
-) -> Option<Place> {
+) -> Result<Place, Unusable> {
     let path = format!("{path}.port");
     let number = match port {
-        IntOrString::Int(number) => Some(*number),
+        IntOrString::Int(number) => Ok(*number),
         // The kubelet's "last ditch effort": a number in quotes.
-        IntOrString::String(name) => (context.port)(name).or_else(|| name.parse().ok()),
+        IntOrString::String(name) => {
+            let number = (context.port)(name).or_else(|| name.parse().ok());
+            number.ok_or_else(|| format!("there is no port named {}", quoted(name)))
+        }
     };
-    let Some(number) = number else {
-        let IntOrString::String(name) = port else { return None };
-        let message = format!("there is no port named {}", quoted(name));
-        return unusable(&path, &message, report);
-    };
-    let Some(port) = u16::try_from(number).ok().filter(|&port| port != 0) else {
-        let message = format!("{number} is not a port, expected 1 to 65535");
-        return unusable(&path, &message, report);
+    let port = number.and_then(|number| {
+        let port = u16::try_from(number).ok().filter(|&port| port != 0);
+        port.ok_or_else(|| format!("{number} is not a port, expected 1 to 65535"))
+    });
+    let port = match port {
+        Ok(port) => port,
+        Err(message) => return unusable(context, &path, &message, report),
     };
     let host = host.filter(|host| !host.is_empty());
     let host = host.map_or_else(|| context.address.to_string(), unbracketed);
-    Some(Place { host, port })
+    Ok(Place { host, port })
 }
 
 fn unbracketed(host: &str) -> String {
     host.trim_start_matches('[').trim_end_matches(']').to_owned()
 }
 
-fn unusable<T>(path: &str, why: &str, report: &mut Report) -> Option<T> {
-    report.add(path, format!("{why}; the probe is not made"));
-    None
+/// The reason names the field from the probe on: it stands beside what asks for the probe.
+fn unusable<T>(
+    context: &Context<'_>,
+    path: &str,
+    why: &str,
+    report: &mut Report,
+) -> Result<T, Unusable> {
+    report.add(path, format!("{why}{UNREADY}"));
+    let field = path.strip_prefix(context.path).unwrap_or(path).trim_start_matches('.');
+    Err(if field.is_empty() { why.to_owned() } else { format!("{field}: {why}") })
 }

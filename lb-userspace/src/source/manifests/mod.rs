@@ -20,6 +20,7 @@ use anyhow::Context;
 use library::Library;
 use round::{Cause, Follower};
 use std::path::Path;
+use std::pin::Pin;
 use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 use watch::{Wake, Watch};
@@ -58,7 +59,9 @@ impl Manifests {
         let wake = Wake::default();
         let mut watch = Watch::new(&self.settings.dir, wake.clone());
         let mut follower = Follower::new(self.settings);
-        let news = follower.news();
+        let mut news = follower.news();
+        let hint = wake.next();
+        tokio::pin!(hint);
         let mut cause = Cause::Hint;
         loop {
             let changes;
@@ -68,15 +71,30 @@ impl Manifests {
                     return Ok(());
                 }
             }
-            tokio::select! {
+            cause = tokio::select! {
                 () = tx.closed() => return Ok(()),
-                hint = wake.next() => cause = if hint { Cause::Hint } else { Cause::Time },
-                () = news.next() => {
-                    // Probes of Pods that start together often end together.
-                    tokio::time::sleep(GATHER).await;
-                    cause = Cause::News;
-                }
-            }
+                next = next(hint.as_mut(), || wake.next(), news.next()) => next,
+            };
+        }
+    }
+}
+
+/// Why the next round is. While probes are first, `hint` stays as it is: it may have heard of
+/// something that it waits to be quiet about. `again` begins the one after it.
+async fn next<F: Future<Output = bool>>(
+    mut hint: Pin<&mut F>,
+    again: impl Fn() -> F,
+    news: impl Future<Output = ()>,
+) -> Cause {
+    tokio::select! {
+        is_hint = hint.as_mut() => {
+            hint.set(again());
+            if is_hint { Cause::Hint } else { Cause::Time }
+        }
+        () = news => {
+            // Probes of Pods that start together often end together.
+            tokio::time::sleep(GATHER).await;
+            Cause::News
         }
     }
 }
@@ -95,4 +113,22 @@ async fn round(
         (watch, follower, changes)
     });
     task.await.context("reading the manifests")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::{pending, ready};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hint_is_not_lost_when_probes_are_first() {
+        let wake = Wake::default();
+        let hint = wake.next();
+        tokio::pin!(hint);
+        wake.hint();
+        let again = || wake.next();
+        assert_eq!(next(hint.as_mut(), again, ready(())).await, Cause::News);
+        assert_eq!(next(hint.as_mut(), again, pending()).await, Cause::Hint);
+        assert_eq!(next(hint.as_mut(), again, pending()).await, Cause::Time);
+    }
 }

@@ -44,7 +44,7 @@ impl Follower {
         let forgot =
             trouble.map(|message| about(&Memory::path(&settings.state_dir).display(), message));
         let saved = forgot.is_none().then(|| memory.clone());
-        let kubelet = Kubelet::new(&settings.node, &settings.state_dir);
+        let kubelet = Kubelet::new(&settings);
         Self {
             settings,
             kubelet,

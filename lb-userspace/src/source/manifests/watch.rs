@@ -21,6 +21,11 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub(super) struct Wake(Arc<Notify>);
 
 impl Wake {
+    /// Something has happened.
+    pub(super) fn hint(&self) {
+        self.0.notify_one();
+    }
+
     /// True after a hint and the quiet behind it, false when it is merely time to look.
     pub(super) async fn next(&self) -> bool {
         if timeout(LOOK, self.0.notified()).await.is_err() {
@@ -78,7 +83,7 @@ impl Watch {
 fn watcher(dir: &Path, wake: Wake) -> notify::Result<RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
         if event.is_ok_and(|event| is_change(event.kind)) {
-            wake.0.notify_one();
+            wake.hint();
         }
     })?;
     watcher.watch(dir, RecursiveMode::Recursive)?;

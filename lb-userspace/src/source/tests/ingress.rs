@@ -93,7 +93,10 @@ fn what_it_names_and_is_not_there_is_told() {
     let no_port = [format!("{backend}: Service default/web has no such port")];
     assert_eq!(of("serviceName: web, servicePort: 82"), no_port);
     assert_eq!(of("serviceName: web, servicePort: https"), no_port);
-    assert_eq!(of("serviceName: web"), no_port);
+    let unnamed = [format!("{backend}: names no port of Service default/web")];
+    assert_eq!(of("serviceName: web"), unnamed);
+    assert_eq!(said(NEW, &new_path("service: {name: web}")), unnamed);
+    assert_eq!(said(NEW, &new_path("service: {name: web, port: {}}")), unnamed);
 }
 
 #[test]
@@ -105,6 +108,18 @@ fn names_and_paths_have_a_form() {
     }
     let path = "http: {paths: [{path: a, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}]}";
     assert_eq!(of(path), ["spec.rules[0].http.paths[0].path: \"a\" does not begin with a slash"]);
+}
+
+#[test]
+fn a_path_says_how_it_is_meant() {
+    let field = "spec.rules[0].http.paths[0].pathType";
+    let of = |kind: &str| {
+        let path = new_path("service: {name: web, port: {number: 80}}");
+        said(NEW, &path.replace("pathType: Prefix, ", kind))
+    };
+    let expect = "expected Exact, Prefix, ImplementationSpecific";
+    assert_eq!(of(""), [format!("{field}: is missing, {expect}")]);
+    assert_eq!(of("pathType: prefix, "), [format!("{field}: \"prefix\", {expect}")]);
 }
 
 #[test]

@@ -30,6 +30,7 @@ fn settings(cidrs: &[&str]) -> Settings {
         service_cidrs: cidrs.iter().map(|cidr| cidr.parse().unwrap()).collect(),
         node_port_range: Settings::NODE_PORTS,
         state_dir: "/nonexistent".into(),
+        exec_probes: false,
     }
 }
 

@@ -9,10 +9,11 @@ use crate::source::readiness::{Finding, Probed, Readiness};
 use crate::source::settings::Settings;
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -165,7 +166,7 @@ ports: [{port: 80, name: ''}]
 }
 
 /// Longer than any of these probes needs to change its mind.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 
 /// A folder, somebody who follows it, and the endpoints they heard of.
 struct Desk {
@@ -244,7 +245,7 @@ spec:
   nodeName: node-a
   containers:
   - name: c
-    readinessProbe: {{tcpSocket: {{port: {port}}}, periodSeconds: 1, failureThreshold: 1}}
+    readinessProbe: {{tcpSocket: {{port: {port}}}, periodSeconds: 1, timeoutSeconds: 30, failureThreshold: 1}}
 status: {{podIP: 127.0.0.1}}
 "
     );
@@ -255,22 +256,30 @@ async fn listen(port: u16) -> TcpListener {
     TcpListener::bind(("127.0.0.1", port)).await.unwrap()
 }
 
+/// Keeps a port where nobody listens.
+fn closed(port: u16) -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
+    socket
+}
+
 #[tokio::test]
 async fn a_pod_comes_when_its_probe_succeeds_leaves_when_it_fails_and_comes_back() {
-    let listener = listen(0).await;
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
+    let closed = closed(0);
+    let port = closed.local_addr().unwrap().port();
     let mut desk = Desk::follow(folder(port));
     desk.synced().await;
     assert_eq!(desk.ready(), <[String; 0]>::default());
-    let listener = listen(port).await;
+    let listener = closed.listen(64).unwrap();
     desk.until_ready(&["127.0.0.1"]).await;
     drop(listener);
+    let closed = self::closed(port);
     desk.until_ready(&[]).await;
     let unready =
         desk.slices.values().find_map(|slice| slice.endpoints[0].unready.clone()).unwrap();
     assert!(unready.contains("Connection refused"), "{unready}");
-    let _listener = listen(port).await;
+    let _listener = closed.listen(64).unwrap();
     desk.until_ready(&["127.0.0.1"]).await;
 }
 
@@ -302,7 +311,7 @@ async fn a_restart_empties_no_service_and_finds_out_what_has_changed() {
 async fn what_was_ready_before_the_machine_started_anew_is_forgotten() {
     let root = folder(1);
     fs::create_dir(root.path().join("state")).unwrap();
-    let text = r#"{"boot": "another", "ready": ["Pod default/a container c at 127.0.0.1"]}"#;
+    let text = r#"{"boot": "another", "ready": ["Pod default/a container c (containers[0]) at 127.0.0.1"]}"#;
     fs::write(root.path().join("state/readiness.json"), text).unwrap();
     let mut desk = Desk::follow(root);
     desk.synced().await;
@@ -317,6 +326,7 @@ async fn another_label_or_probe_does_not_take_a_ready_pod_out() {
     desk.until_ready(&["127.0.0.1"]).await;
     write_pod(&desk.root, port, "app: web, more: 'yes'");
     write_pod(&desk.root, other, "app: web, more: 'yes'");
+    timeout(SOON, second.accept()).await.unwrap().unwrap();
     drop(first);
     let quiet = timeout(Duration::from_secs(3), desk.changes.recv()).await;
     assert!(quiet.is_err(), "{quiet:?}");

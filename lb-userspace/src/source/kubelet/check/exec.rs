@@ -1,69 +1,102 @@
 //! `exec`: a command of this host, in a network namespace.
 //!
 //! Exit code 0 is success. No shell is between, nothing of the agent's environment but `PATH` is
-//! handed on. The command and what it started (its process group) are killed when it has ended or
-//! its time is up.
+//! handed on. The command and what it started (its process group) are killed when it has ended, its
+//! time is up or nobody wants to know any more.
 
 use super::{MOST_BYTES, Outcome};
 use crate::source::kubelet::probe::Command;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use nix::libc;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 use nix::unistd::Pid;
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Child;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
 /// Where programs are found if the agent does not know.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Starts at the same time. One that hangs (a file on a network that is gone) keeps its place for
+/// longer than its check lasts, so that the threads do not become more and more.
+static STARTS: Semaphore = Semaphore::const_new(64);
+
 /// Runs it.
 pub(super) async fn check(command: &Command, patience: Duration) -> Outcome {
-    let child = match started(command).await {
-        Ok(child) => child,
-        Err(error) => return Outcome::Void(format!("{error:#}")),
-    };
-    let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
-    let ended = timeout(patience, watched(child)).await;
-    if let Some(group) = group {
-        // Nothing may be left of it.
-        let _ = killpg(group, Signal::SIGKILL);
-    }
-    match ended {
+    match timeout(patience, run(command)).await {
         Ok(Ok(status)) if status.success() => Outcome::Success,
         Ok(Ok(status)) => Outcome::Failure(status.to_string()),
-        Ok(Err(error)) => Outcome::Void(format!("waiting for it: {error}")),
+        Ok(Err(error)) => Outcome::Void(format!("{error:#}")),
         Err(_) => Outcome::Failure(format!("has not ended within {} s", patience.as_secs())),
     }
 }
 
-/// A thread of its own moves into the namespace, so that no other work of the agent does.
-async fn started(command: &Command) -> Result<Child> {
+async fn run(command: &Command) -> Result<ExitStatus> {
+    let mut running = started(command).await?;
+    running.ended().await.context("waiting for it")
+}
+
+/// A command and what it started: nothing of it outlives this.
+struct Running {
+    child: Child,
+    /// Its process group.
+    group: Option<Pid>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(group) = self.group {
+            let _ = killpg(group, Signal::SIGKILL);
+        }
+    }
+}
+
+impl Running {
+    /// Waits for it, and reads what it says meanwhile, or it might wait for us.
+    async fn ended(&mut self) -> std::io::Result<ExitStatus> {
+        let child = &mut self.child;
+        let (out, err) = (child.stdout.take(), child.stderr.take());
+        tokio::select! {
+            status = child.wait() => return status,
+            ((), ()) = async { tokio::join!(drained(out), drained(err)) } => {}
+        }
+        // Both ends are closed, so all that is left is to wait.
+        child.wait().await
+    }
+}
+
+/// A thread of its own moves into the namespace, so that no other work of the agent does, and waits
+/// for whatever opening files may wait for.
+async fn started(command: &Command) -> Result<Running> {
+    let place = STARTS.acquire().await?;
     let (tell, told) = oneshot::channel();
     let (runtime, command) = (Handle::current(), command.clone());
-    let thread = std::thread::Builder::new().name("probe".to_owned());
-    thread.spawn(move || {
-        let _guard = runtime.enter();
-        // Whoever waits may be gone; the child is killed then.
+    std::thread::Builder::new().name("probe".to_owned()).spawn(move || {
+        let _runtime = runtime.enter();
+        // If nobody waits any more, what was started ends right here.
         let _ = tell.send(start(&command));
+        drop(place);
     })?;
     told.await.context("starting the command")?
 }
 
-fn start(command: &Command) -> Result<Child> {
+fn start(command: &Command) -> Result<Running> {
     if let Some(netns) = &command.netns {
-        enter(netns)?;
+        enter(netns).with_context(|| format!("entering network namespace {}", netns.display()))?;
     }
     let (program, arguments) = command.line.split_first().context("there is no command")?;
     let path = std::env::var_os("PATH").unwrap_or_else(|| OsString::from(PATH));
-    tokio::process::Command::new(program)
+    let child = tokio::process::Command::new(program)
         .args(arguments)
         .env_clear()
         .env("PATH", path)
@@ -75,23 +108,17 @@ fn start(command: &Command) -> Result<Child> {
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
-        .with_context(|| format!("starting {program:?}"))
+        .with_context(|| format!("starting {program:?}"))?;
+    let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+    Ok(Running { child, group })
 }
 
+/// Whatever else is at this path is not waited for (a pipe), and not asked to be a namespace.
 fn enter(netns: &Path) -> Result<()> {
-    let naming = || format!("entering network namespace {}", netns.display());
-    let file = File::open(netns).with_context(naming)?;
-    setns(file, CloneFlags::CLONE_NEWNET).with_context(naming)
-}
-
-/// Waits for it, and reads what it says meanwhile, or it might wait for us.
-async fn watched(mut child: Child) -> std::io::Result<ExitStatus> {
-    let (out, err) = (child.stdout.take(), child.stderr.take());
-    tokio::select! {
-        status = child.wait() => status,
-        // Both ends are closed, so all that is left is to wait.
-        ((), ()) = async { tokio::join!(drained(out), drained(err)) } => child.wait().await,
-    }
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(netns)?;
+    let kind = fstatfs(&file)?.filesystem_type();
+    ensure!(kind == NSFS_MAGIC, "it is no namespace");
+    Ok(setns(file, CloneFlags::CLONE_NEWNET)?)
 }
 
 /// Reads to the end, shows the beginning to whoever looks for it, keeps nothing.

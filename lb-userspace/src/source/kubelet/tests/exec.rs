@@ -65,11 +65,12 @@ async fn who_says_much_is_read_to_the_end() {
 async fn who_has_not_ended_in_time_is_killed_with_its_children() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("late");
-    let script = format!("(sleep 2; touch {0}) & sleep 2; touch {0}", file.display());
+    let script = format!("(sleep 5; touch {0}) & sleep 5; touch {0}", file.display());
     let start = Instant::now();
-    assert_eq!(ended(&["sh", "-c", &script]).await, failure("has not ended within 1 s"));
-    assert!(start.elapsed() < 2 * SECOND);
-    tokio::time::sleep(2 * SECOND).await;
+    let outcome = outcome_soon(command(&["sh", "-c", &script], None)).await;
+    assert_eq!(outcome, failure("has not ended within 1 s"));
+    assert!(start.elapsed() < 5 * SECOND);
+    tokio::time::sleep(5 * SECOND).await;
     assert!(!file.exists(), "something lived on");
 }
 
@@ -109,6 +110,30 @@ async fn a_namespace_that_is_not_there_is_no_result() {
     let gone = Path::new("/run/netns/not-there");
     let Outcome::Void(why) = outcome(command(&["true"], Some(gone))).await else { panic!() };
     assert!(why.starts_with("entering network namespace /run/netns/not-there: No such"), "{why}");
-    let file = Path::new("/etc/hostname");
-    assert!(matches!(outcome(command(&["true"], Some(file))).await, Outcome::Void(_)));
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for file in [Path::new("/etc/hostname"), &pipe] {
+        let Outcome::Void(why) = outcome(command(&["true"], Some(file))).await else { panic!() };
+        assert!(why.ends_with(": it is no namespace"), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn a_check_that_nobody_waits_for_is_killed_with_its_children() {
+    let folder = tempfile::tempdir().unwrap();
+    let [begun, late] = ["begun", "late"].map(|name| folder.path().join(name));
+    let script = format!(
+        "(sleep 2; touch {1}) & touch {0}; sleep 2; touch {1}",
+        begun.display(),
+        late.display()
+    );
+    let task = tokio::spawn(async move { ended(&["sh", "-c", &script]).await });
+    while !begun.exists() {
+        tokio::time::sleep(SECOND / 100).await;
+    }
+    task.abort();
+    assert!(task.await.is_err());
+    tokio::time::sleep(3 * SECOND).await;
+    assert!(!late.exists(), "something lived on");
 }

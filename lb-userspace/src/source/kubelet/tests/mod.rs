@@ -14,16 +14,18 @@ use super::probe::{Check, Place, Probe};
 use super::threshold::Thresholds;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 const SECOND: Duration = Duration::from_secs(1);
+/// More than anything here takes on a machine that has much else to do.
+const LONG: Duration = Duration::from_secs(30);
 
 fn probe(check: Check) -> Probe {
     Probe {
         check,
         initial_delay: Duration::ZERO,
         period: 10 * SECOND,
-        timeout: SECOND,
+        timeout: LONG,
         thresholds: Thresholds { success: 1, failure: 3 },
     }
 }
@@ -47,14 +49,21 @@ where
     at
 }
 
-/// A port where nobody listens.
-async fn closed_port() -> Place {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    place(listener.local_addr().unwrap())
+/// A port where nobody listens, nor will while the socket lives.
+fn closed_port() -> (TcpSocket, Place) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let place = place(socket.local_addr().unwrap());
+    (socket, place)
 }
 
 async fn outcome(check: Check) -> Outcome {
     super::check::check(&probe(check)).await
+}
+
+/// Of a probe that waits for no more than a second.
+async fn outcome_soon(check: Check) -> Outcome {
+    super::check::check(&Probe { timeout: SECOND, ..probe(check) }).await
 }
 
 fn failure(why: &str) -> Outcome {
@@ -72,7 +81,7 @@ mod tcp {
 
     #[tokio::test]
     async fn a_closed_port_is_a_failure() {
-        let place = closed_port().await;
+        let (_socket, place) = closed_port();
         let Outcome::Failure(why) = outcome(Check::Tcp(place.clone())).await else { panic!() };
         assert!(why.starts_with(&format!("connecting to {place}: Connection refused")), "{why}");
     }

@@ -1,16 +1,37 @@
 use super::*;
-use crate::source::kubelet::plan::plan;
+use crate::source::kubelet::plan::{Site, plan};
 use crate::source::kubelet::probe::{Command, HttpGet};
 use crate::source::manifests;
 use std::path::Path;
 
-/// The probes that a manifest asks for on node-a, and what is wrong.
-fn planned(yaml: &str) -> (Vec<(String, Probe)>, Vec<String>) {
+/// With the API server's default of the timeout.
+fn probe(check: Check) -> Probe {
+    Probe { timeout: SECOND, ..super::probe(check) }
+}
+
+/// Probes by what they are about, and what is wrong.
+type Planned<T> = (Vec<(String, T)>, Vec<String>);
+
+/// What a manifest asks for on node-a.
+fn asked(yaml: &str, commands: bool) -> Planned<Result<Probe, String>> {
     let (objects, mut problems) = manifests::objects(Path::new("f.yaml"), yaml);
-    let (plan, found) = plan(&objects, "node-a");
+    let (plan, found) = plan(&objects, &Site { node: "node-a".to_owned(), commands });
     problems.extend(found);
     let probes = plan.into_iter().map(|(probed, probe)| (probed.to_string(), probe));
     (probes.collect(), problems.iter().map(ToString::to_string).collect())
+}
+
+/// The probes that are made of it, where commands may run.
+fn planned(yaml: &str) -> Planned<Probe> {
+    let (probes, problems) = asked(yaml, true);
+    let made = probes.into_iter().filter_map(|(about, probe)| Some((about, probe.ok()?)));
+    (made.collect(), problems)
+}
+
+/// Why a probe is not made.
+fn refused(yaml: &str) -> Vec<String> {
+    let (probes, _) = asked(yaml, true);
+    probes.into_iter().filter_map(|(_, probe)| probe.err()).collect()
 }
 
 /// A Pod with a container whose probe is this, in flow style.
@@ -89,40 +110,29 @@ fn each_kind_of_check_is_read() {
     assert_eq!(checked("{grpc: {port: 9, service: web}}"), grpc);
     let environment = [("A", "b"), ("LB_ADDRESS", "10.0.0.1")];
     let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let line = vec!["ls".to_owned(), "/var/ready".to_owned()];
+    let line = vec!["ls".to_owned(), "/var/b/10.0.0.1/$(A)$(SECRET)".to_owned()];
     let exec = Check::Exec(Command { line, environment, netns: None });
-    assert_eq!(checked("{exec: {command: [ls, /var/ready]}}"), exec);
+    assert_eq!(checked("{exec: {command: [ls, '/var/$(A)/$(LB_ADDRESS)/$$(A)$(SECRET)']}}"), exec);
 }
 
 #[test]
-fn what_cannot_be_asked_is_told_with_its_field_and_not_asked() {
+fn what_cannot_be_asked_is_told_with_its_field_and_counts_as_not_ready() {
     let cases = [
-        ("{}", ": has no exec, httpGet, tcpSocket or grpc; the probe is not made"),
-        (
-            "{httpGet: {}}",
-            ".httpGet.port: 0 is not a port, expected 1 to 65535; the probe is not made",
-        ),
-        (
-            "{tcpSocket: {port: web}}",
-            ".tcpSocket.port: there is no port named \"web\"; the probe is not made",
-        ),
-        (
-            "{tcpSocket: {port: 70000}}",
-            ".tcpSocket.port: 70000 is not a port, expected 1 to 65535; the probe is not made",
-        ),
-        (
-            "{grpc: {port: -1}}",
-            ".grpc.port: -1 is not a port, expected 1 to 65535; the probe is not made",
-        ),
-        (
-            "{httpGet: {port: 80, scheme: FTP}}",
-            ".httpGet.scheme: \"FTP\" is not HTTP or HTTPS; the probe is not made",
-        ),
-        ("{exec: {}}", ".exec.command: is empty; the probe is not made"),
-        ("{exec: {command: ['']}}", ".exec.command: is empty; the probe is not made"),
+        ("{}", ": has no exec, httpGet, tcpSocket or grpc"),
+        ("{httpGet: {}}", ".httpGet.port: 0 is not a port, expected 1 to 65535"),
+        ("{tcpSocket: {port: web}}", ".tcpSocket.port: there is no port named \"web\""),
+        ("{tcpSocket: {port: 70000}}", ".tcpSocket.port: 70000 is not a port, expected 1 to 65535"),
+        ("{grpc: {port: -1}}", ".grpc.port: -1 is not a port, expected 1 to 65535"),
+        ("{httpGet: {port: 80, scheme: FTP}}", ".httpGet.scheme: \"FTP\" is not HTTP or HTTPS"),
+        ("{exec: {}}", ".exec.command: is empty"),
+        ("{exec: {command: ['']}}", ".exec.command: is empty"),
     ];
-    for (text, problem) in cases {
-        assert_eq!(read(text), (None, vec![problem.to_owned()]), "{text}");
+    for (text, why) in cases {
+        let (field, message) = why.split_once(": ").unwrap();
+        let problem = format!("{why}; the probe is not made, and it counts as not ready");
+        assert_eq!(read(text), (None, vec![problem]), "{text}");
+        let reason = if field.is_empty() { message } else { why.trim_start_matches('.') };
+        assert_eq!(refused(&pod(text)), [reason], "{text}");
     }
 }
 
@@ -158,7 +168,7 @@ fn what_is_odd_is_told_and_the_rest_is_asked() {
 }
 
 #[test]
-fn a_command_runs_only_where_the_annotation_allows_it() {
+fn a_command_runs_only_where_the_flag_allows_it_and_the_annotation_says_where() {
     let text = pod("{exec: {command: [ls]}}");
     let netns = |value: &str| planned(&text.replace("netns: host", value));
     let (probes, problems) = netns("other: host");
@@ -168,6 +178,10 @@ fn a_command_runs_only_where_the_annotation_allows_it() {
         problems[0].contains("readinessProbe.exec: there is no container here"),
         "{problems:?}"
     );
+    let (probes, problems) = asked(&text, false);
+    let why = "exec: the agent makes no such probe without --exec-probes";
+    assert_eq!(probes[0].1, Err(why.to_owned()));
+    assert!(problems[0].contains("readinessProbe.exec: the agent makes no such"), "{problems:?}");
     let (probes, _) = netns("netns: /run/netns/web");
     let Check::Exec(command) = &probes[0].1.check else { panic!() };
     assert_eq!(command.netns.as_deref(), Some(Path::new("/run/netns/web")));
@@ -211,9 +225,68 @@ status: {podIPs: [{ip: 10.0.0.1}, {ip: 'fd00::1'}]}
 ",
     );
     let names: Vec<_> = probes.0.iter().map(|(name, _)| name.as_str()).collect();
-    let expect =
-        ["proxy", "web"].map(|name| format!("Pod default/web container {name} at 10.0.0.1"));
+    let expect = ["proxy (initContainers[1])", "web (containers[1])"]
+        .map(|name| format!("Pod default/web container {name} at 10.0.0.1"));
     assert_eq!(names, expect);
+}
+
+#[test]
+fn containers_of_one_name_or_none_are_probed_each() {
+    let text = "{tcpSocket: {port: 1}}\n  - name: c\n    readinessProbe: {tcpSocket: {port: 2}}\n  \
+                - readinessProbe: {tcpSocket: {port: 3}}";
+    let (probes, _) = planned(&pod(text));
+    let ports = probes.iter().map(|(_, probe)| probe.check.clone());
+    let mut ports: Vec<_> = ports.map(|check| format!("{check:?}")).collect();
+    ports.sort();
+    let expect = [1, 2, 3].map(|port| format!("{:?}", Check::Tcp(at("10.0.0.1", port))));
+    assert_eq!(ports, expect);
+}
+
+#[test]
+fn a_misspelt_probe_is_told_however_much_else_is_odd() {
+    let other: String = (0..20).map(|n| format!("    more{n}: x\n")).collect();
+    for wrong in ["readinesProbe", "readinessprobe", "readynessProbe"] {
+        let text = pod("{tcpSocket: {port: 1}}").replace("readinessProbe", wrong);
+        let text = text.replace("status:", &format!("{other}status:"));
+        let (probes, problems) = planned(&text);
+        assert!(probes.is_empty());
+        let field = format!("spec.containers[0].{wrong}");
+        let head = "f.yaml document 1 (Pod default/web)";
+        let expect = format!(
+            "{head}: {field}: is not a field of Pod and is ignored; readinessProbe is probably meant"
+        );
+        assert_eq!(problems, [expect]);
+    }
+    let liveness = pod("{tcpSocket: {port: 1}}").replace("readinessProbe", "livenesProbe");
+    assert_eq!(planned(&liveness).1, <[String; 0]>::default());
+}
+
+#[test]
+fn a_probe_that_cannot_be_read_is_one_that_cannot_be_made() {
+    let why = refused(&pod("often"));
+    assert_eq!(why.len(), 1);
+    assert!(why[0].starts_with("invalid type"), "{why:?}");
+}
+
+#[test]
+fn probes_beyond_the_limit_are_not_made_and_count_as_not_ready() {
+    let list: String =
+        (0..5_003u32).map(|n| format!("{{ip: 10.0.{}.{}}}, ", n / 256, n % 256)).collect();
+    let (probes, problems) = asked(
+        &format!(
+            "
+apiVersion: v1
+kind: Endpoints
+metadata: {{name: db, annotations: {{service.lb/readiness-probe: '{{tcpSocket: {{port: 1}}}}'}}}}
+subsets: [{{addresses: [{list}], ports: [{{port: 1}}]}}]
+"
+        ),
+        false,
+    );
+    let left_out: Vec<_> = probes.iter().filter_map(|(_, asked)| asked.clone().err()).collect();
+    assert_eq!(left_out, ["there are more than 5000 probes"; 3]);
+    assert_eq!(probes.len(), 5_003);
+    assert!(problems[0].contains("this one and 2 more are not made"), "{problems:?}");
 }
 
 #[test]
@@ -234,7 +307,7 @@ subsets:
   ports: [{name: sql, port: 5433}]
 ",
     );
-    let expect = [("10.0.0.1", 5432), ("10.0.0.2", 5432), ("10.0.0.3", 5433)].map(|(ip, port)| {
+    let expect = [("10.0.0.1", 5432), ("10.0.0.3", 5433)].map(|(ip, port)| {
         let tcp = Probe { period: 2 * SECOND, ..probe(Check::Tcp(at(ip, port))) };
         (format!("Endpoints default/db at {ip}"), tcp)
     });
@@ -256,7 +329,9 @@ metadata:
       httpGet:
         port: web
 addressType: IPv6
-endpoints: [{addresses: ['fd00::1', 'fd00::2']}]
+endpoints:
+- addresses: ['fd00::1', 'fd00::2']
+- {addresses: ['fd00::3'], conditions: {ready: false}}
 ports: [{name: web, port: 80}]
 ",
     );
@@ -279,10 +354,11 @@ subsets: [{{addresses: [{{ip: 10.0.0.1}}, {{ip: 10.0.0.2}}], ports: [{{port: 1}}
         .1
     };
     let head = "f.yaml document 1 (Endpoints default/db): metadata.annotations[service.lb/readiness-probe]";
-    assert_eq!(said("tcp"), [format!("{head}: is not a map of fields; no probe is made")]);
+    let unready = "; the probe is not made, and it counts as not ready";
+    assert_eq!(said("tcp"), [format!("{head}: is not a map of fields{unready}")]);
     assert_eq!(
         said("{tcpSocket: {port: sql}}"),
-        [format!("{head}.tcpSocket.port: there is no port named \"sql\"; the probe is not made")]
+        [format!("{head}.tcpSocket.port: there is no port named \"sql\"{unready}")]
     );
     assert_eq!(
         said("{tcpSocket: {prot: 1, port: 1}}"),

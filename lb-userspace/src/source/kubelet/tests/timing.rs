@@ -1,6 +1,7 @@
 use super::*;
 use crate::model::ObjectName;
 use crate::source::document::{Key, Kind};
+use crate::source::kubelet::News;
 use crate::source::kubelet::board::Board;
 use crate::source::kubelet::worker::{self, Desk};
 use crate::source::readiness::{Probed, Readiness, Verdict};
@@ -167,10 +168,31 @@ fn only_probes_of_a_young_agent_are_spread() {
     assert_eq!(worker::head_start(10 * SECOND, 10 * SECOND), Duration::ZERO);
 }
 
+#[tokio::test(start_paused = true)]
+async fn new_reasons_are_told_every_five_seconds_and_who_comes_or_leaves_at_once() {
+    let board = Arc::<Board>::default();
+    let mut news = News::new(Arc::clone(&board));
+    let mut heard = async |patience| tokio::time::timeout(patience, news.next()).await.is_ok();
+    board.begin(&probed(), false);
+    board.excuse(&probed(), "one");
+    assert!(!heard(4 * SECOND).await);
+    board.excuse(&probed(), "two");
+    assert!(heard(2 * SECOND).await);
+    board.excuse(&probed(), "three");
+    assert!(!heard(4 * SECOND).await);
+    board.set(&probed(), true, "");
+    assert!(heard(Duration::ZERO).await);
+    board.set(&probed(), false, "four");
+    assert!(heard(Duration::ZERO).await);
+    assert!(!heard(4 * SECOND).await);
+}
+
 #[tokio::test]
 async fn who_waits_hears_only_what_is_new() {
     let board = Board::default();
-    let heard = async || tokio::time::timeout(Duration::ZERO, board.changed()).await.is_ok();
+    let told = async || tokio::time::timeout(Duration::ZERO, board.turned()).await.is_ok();
+    let reworded = async || tokio::time::timeout(Duration::ZERO, board.reworded()).await.is_ok();
+    let heard = async || told().await | reworded().await;
     board.begin(&probed(), false);
     assert!(!heard().await);
     board.set(&probed(), true, "");
