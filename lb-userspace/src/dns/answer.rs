@@ -41,9 +41,11 @@ impl Answerer {
             return (Part::None, Verdict::Now(reply));
         }
         let name = question.name();
+        // Asked first: what comes to the zone in between may only add to what is there.
+        let is_complete = self.zone.is_complete();
         match self.zone.answer(name, question.kind()) {
             Answer::Foreign => (Part::Other, self.foreign(question, name.clone(), Vec::new())),
-            _ if !self.zone.is_complete() => {
+            _ if !is_complete => {
                 (part(name), Verdict::Now(Reply::bare(ResponseCode::ServFail)))
             }
             Answer::Endless => (Part::Cluster, Verdict::Now(Reply::bare(ResponseCode::ServFail))),
