@@ -134,10 +134,8 @@ impl Dns {
             Change::Node(node) => self.access.set_pods(node.pod_cidrs.clone()),
             // The Node would have been among what existed.
             Change::Synced => self.access.set_complete(),
-            Change::Service(..)
-            | Change::Slice(..)
-            | Change::Watched(..)
-            | Change::Problems(_) => {}
+            Change::Service(..) | Change::Slice(..) | Change::Watched(..) | Change::Problems(_) => {
+            }
         }
         self.writer.take_in(change);
     }

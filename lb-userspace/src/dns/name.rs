@@ -56,7 +56,9 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_no_pod() {
-        for label in ["", "1-2-3", "1-2-3-4-5", "web", "1-2-3-256", "-", "1.2.3.4", "fd00::1", "--1.2.3.4"] {
+        for label in
+            ["", "1-2-3", "1-2-3-4-5", "web", "1-2-3-256", "-", "1.2.3.4", "fd00::1", "--1.2.3.4"]
+        {
             assert_eq!(undashed(label.as_bytes()), None, "{label}");
         }
     }

@@ -153,7 +153,7 @@ impl Server {
             self.numbers.unusable(transport, ResponseCode::BADVERS.into());
             return Step::Send(answer);
         }
-        let (part, verdict) = self.answerer.at_once(&question);
+        let (part, verdict) = self.answerer.at_once(&question, transport);
         self.numbers.asked(part, transport, kind);
         match verdict {
             Verdict::Now(reply) => Step::Send(self.finish((&question, part, most, since), &reply)),
