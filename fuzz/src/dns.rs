@@ -1,12 +1,16 @@
-//! Questions to the name server: whatever comes is answered within the limits or not at all, and an
-//! answer is never taken for a question.
+//! Questions to the name server: whatever comes is answered within the limits or not at all, an
+//! answer is never taken for a question, and every one can be read to its last byte.
 
+use hickory_proto::op::Message;
+use hickory_proto::serialize::binary::{BinDecodable as _, BinDecoder};
 use lb_userspace::dns::{Deaf, Transport};
 use lb_userspace::source::delivered;
 use serde_json::json;
 
 /// The most that a datagram may have.
 const MOST_UDP: usize = 1232;
+/// The same for whoever does not say so by an OPT record.
+const PLAIN_UDP: usize = 512;
 /// The answer to what is no question.
 const HEADER: usize = 12;
 const IS_ANSWER: u8 = 0x80;
@@ -51,4 +55,21 @@ fn check(server: &Deaf, packet: &[u8], transport: Transport, most: usize) {
     assert_eq!(answer[..2], packet[..2], "the number is the question's");
     assert!(answer[2] & IS_ANSWER != 0 && packet[2] & IS_ANSWER == 0);
     assert_eq!(server.answer(&answer, transport), None, "an answer is not answered");
+    if answer.len() > HEADER {
+        is_whole(packet, &answer, transport);
+    }
+}
+
+/// What is more than a refusal has been read: it repeats the question, and speaks EDNS to whoever
+/// does.
+fn is_whole(packet: &[u8], answer: &[u8], transport: Transport) {
+    let asked = Message::from_vec(packet).unwrap();
+    let mut decoder = BinDecoder::new(answer);
+    let told = Message::read(&mut decoder).unwrap();
+    assert!(decoder.is_empty(), "{} bytes behind the end", decoder.len());
+    assert!(told.queries[0].name().eq_case(asked.queries[0].name()), "the question is repeated");
+    assert_eq!(told.queries, asked.queries);
+    assert_eq!(told.edns.is_some(), asked.edns.is_some(), "OPT is for whoever sends it");
+    let is_plain = transport == Transport::Udp && asked.edns.is_none();
+    assert!(!is_plain || answer.len() <= PLAIN_UDP, "{} bytes without OPT", answer.len());
 }

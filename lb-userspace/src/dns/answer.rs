@@ -2,8 +2,8 @@
 
 use super::forward::{Forwarder, Key};
 use super::wire::{Question, Reply};
-use super::zone::{Answer, Known, Zone};
-use crate::metrics::dns::Part;
+use super::zone::{Answer, Known, MORE_THAN_FIT, Zone};
+use crate::metrics::dns::{Part, Transport};
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::rdata::HINFO;
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
@@ -36,16 +36,20 @@ pub(super) struct Errand {
 
 impl Answerer {
     /// What can be said at once, and to which part of all names the question belongs.
-    pub(super) fn at_once(&self, question: &Question) -> (Part, Verdict) {
+    pub(super) fn at_once(&self, question: &Question, transport: Transport) -> (Part, Verdict) {
         if let Some(reply) = by_kind(question) {
             return (Part::None, Verdict::Now(reply));
         }
         let name = question.name();
-        match self.zone.answer(name, question.kind()) {
+        // Asked first: what comes to the zone in between may only add to what is there.
+        let is_complete = self.zone.is_complete();
+        let most = match transport {
+            Transport::Udp => MORE_THAN_FIT,
+            Transport::Tcp => usize::MAX,
+        };
+        match self.zone.sample(name, question.kind(), most) {
             Answer::Foreign => (Part::Other, self.foreign(question, name.clone(), Vec::new())),
-            _ if !self.zone.is_complete() => {
-                (part(name), Verdict::Now(Reply::bare(ResponseCode::ServFail)))
-            }
+            _ if !is_complete => (part(name), Verdict::Now(Reply::bare(ResponseCode::ServFail))),
             Answer::Endless => (Part::Cluster, Verdict::Now(Reply::bare(ResponseCode::ServFail))),
             Answer::Known(known) => (part(name), self.known(question, known)),
         }

@@ -30,11 +30,15 @@ use hickory_proto::rr::Name;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use server::{Server, Step};
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::task::JoinSet;
 use zone::{Writer, Zone};
+
+/// How many changes the agent's loop may be behind; then the source waits, and DNS with it.
+const MOST_BEHIND: usize = 1 << 16;
 
 /// What the operator asked.
 #[derive(Clone, Debug)]
@@ -102,18 +106,38 @@ impl Dns {
         Handle { server: server.clone(), access: access.clone(), numbers: numbers.clone() }
     }
 
-    /// Takes changes in and hands them on, until nobody tells or nobody listens any more.
+    /// Takes changes in and hands them on in their order, until nobody tells or nobody listens any
+    /// more. It does not wait for whoever listens, unless that one is [`MOST_BEHIND`] changes behind.
     pub async fn run(mut self, mut changes: Receiver<Change>, onward: Sender<Change>) {
-        while let Some(change) = changes.recv().await {
-            if let Change::Node(node) = &change {
-                self.access.set_pods(node.pod_cidrs.clone());
-            }
-            self.writer.take_in(&change);
-            if onward.send(change).await.is_err() {
-                break;
+        let (mut behind, mut is_told) = (VecDeque::new(), true);
+        while is_told || !behind.is_empty() {
+            tokio::select! {
+                change = changes.recv(), if is_told && behind.len() < MOST_BEHIND => match change {
+                    Some(change) => {
+                        self.take_in(&change);
+                        behind.push_back(change);
+                    }
+                    None => is_told = false,
+                },
+                place = onward.reserve(), if !behind.is_empty() => match (place, behind.pop_front()) {
+                    (Ok(place), Some(change)) => place.send(change),
+                    (Ok(_), None) => {}
+                    (Err(_), _) => break,
+                },
             }
         }
         self.tasks.abort_all();
+    }
+
+    fn take_in(&mut self, change: &Change) {
+        match change {
+            Change::Node(node) => self.access.set_pods(node.pod_cidrs.clone()),
+            // The Node would have been among what existed.
+            Change::Synced => self.access.set_complete(),
+            Change::Service(..) | Change::Slice(..) | Change::Watched(..) | Change::Problems(_) => {
+            }
+        }
+        self.writer.take_in(change);
     }
 }
 

@@ -29,9 +29,10 @@ pub(super) fn dashed(address: IpAddr) -> String {
     text
 }
 
-/// The address that a pod's first label stands for.
+/// The address that a pod's first label stands for: written with dashes, not with what they are
+/// for (a label may hold any byte).
 pub(super) fn undashed(label: &[u8]) -> Option<IpAddr> {
-    let text = std::str::from_utf8(label).ok()?;
+    let text = std::str::from_utf8(label).ok().filter(|text| !text.contains(['.', ':']))?;
     let dots = || text.replace('-', ".").parse().map(IpAddr::V4).ok();
     let colons = || text.replace('-', ":").parse().map(IpAddr::V6).ok();
     dots().or_else(colons)
@@ -55,7 +56,9 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_no_pod() {
-        for label in ["", "1-2-3", "1-2-3-4-5", "web", "1-2-3-256", "-"] {
+        for label in
+            ["", "1-2-3", "1-2-3-4-5", "web", "1-2-3-256", "-", "1.2.3.4", "fd00::1", "--1.2.3.4"]
+        {
             assert_eq!(undashed(label.as_bytes()), None, "{label}");
         }
     }

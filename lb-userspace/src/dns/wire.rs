@@ -8,7 +8,7 @@ use hickory_proto::op::{
     Edns, EmitAndCount, Message, Metadata, OpCode, Query, ResponseCode, emit_message_parts,
 };
 use hickory_proto::rr::{DNSClass, Name, Record, RecordType};
-use hickory_proto::serialize::binary::BinEncoder;
+use hickory_proto::serialize::binary::{BinEncodable, BinEncoder};
 
 /// What every client takes without saying so (RFC 1035).
 const PLAIN_UDP: u16 = 512;
@@ -19,6 +19,8 @@ pub(super) const MOST_TCP: u16 = u16::MAX;
 /// An OPT record without options.
 const OPT_BYTES: u16 = 11;
 const HEADER_BYTES: usize = 12;
+/// A pointer to the name of the question, which follows the header (RFC 1035, 4.1.4).
+const ASKED_NAME: u16 = 0xc000 | 12;
 
 /// A question.
 #[derive(Clone, Debug)]
@@ -157,17 +159,21 @@ impl Question {
         let mut encoder = BinEncoder::new(&mut packet);
         let reserved = if self.edns.is_some() { OPT_BYTES } else { 0 };
         encoder.set_max_size(most.saturating_sub(reserved));
-        let mut extras = Extras { records: &reply.additionals, edns: self.own_edns(), most };
+        let section = |records| Section { records, asked: self.query.name() };
+        let records = section(&reply.additionals);
+        let mut extras = Extras { records, edns: self.own_edns(), most };
         emit_message_parts(
             &metadata,
             &mut std::iter::once(&self.query),
-            &mut reply.answers.iter(),
-            &mut reply.authorities.iter(),
+            &mut section(&reply.answers),
+            &mut section(&reply.authorities),
             &mut extras,
             None,
             None,
             &mut encoder,
         )?;
+        // What was begun and did not fit still stands behind the end.
+        encoder.trim();
         Ok(packet)
     }
 
@@ -197,20 +203,64 @@ pub(super) fn edns(dnssec_ok: bool) -> Edns {
     edns
 }
 
+/// The records of a section.
+#[derive(Clone, Copy)]
+struct Section<'a> {
+    records: &'a [Record],
+    asked: &'a Name,
+}
+
+impl EmitAndCount for Section<'_> {
+    fn emit(&mut self, encoder: &mut BinEncoder<'_>) -> Result<usize, ProtoError> {
+        let asked = self.asked;
+        let is_asked = |record: &Record| !asked.is_root() && record.name == *asked;
+        let entries =
+            self.records.iter().map(|record| Entry { record, is_asked: is_asked(record) });
+        let entries: Vec<Entry<'_>> = entries.collect();
+        encoder.emit_all(entries.iter())
+    }
+}
+
+/// A record. If its name is the question's, it points there, whatever its spelling: the encoder
+/// itself looks for names to point to a limited number of times, and a Service may have more
+/// endpoints.
+struct Entry<'a> {
+    record: &'a Record,
+    is_asked: bool,
+}
+
+impl BinEncodable for Entry<'_> {
+    fn emit(&self, encoder: &mut BinEncoder<'_>) -> Result<(), ProtoError> {
+        let record = self.record;
+        if !self.is_asked {
+            return record.emit(encoder);
+        }
+        encoder.emit_u16(ASKED_NAME)?;
+        record.record_type().emit(encoder)?;
+        record.dns_class.emit(encoder)?;
+        encoder.emit_u32(record.ttl)?;
+        let length = encoder.place::<u16>()?;
+        record.data.emit(encoder)?;
+        let bytes = u16::try_from(encoder.len_since_place(&length));
+        length.replace(encoder, bytes.unwrap_or(u16::MAX))
+    }
+}
+
 /// The additional section: records as far as there is room (nobody misses the others), and our
 /// OPT record, for which room was left.
 struct Extras<'a> {
-    records: &'a [Record],
+    records: Section<'a>,
     edns: Option<Edns>,
     most: u16,
 }
 
 impl EmitAndCount for Extras<'_> {
     fn emit(&mut self, encoder: &mut BinEncoder<'_>) -> Result<usize, ProtoError> {
-        let count = match encoder.emit_all(self.records.iter()) {
+        let count = match self.records.emit(encoder) {
             Ok(count) | Err(ProtoError::NotAllRecordsWritten { count, .. }) => count,
             Err(error) => return Err(error),
         };
+        encoder.trim();
         let Some(edns) = &self.edns else { return Ok(count) };
         encoder.set_max_size(self.most);
         encoder.emit_all(std::iter::once(&Record::from(edns))).map(|own| count + own)

@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -60,7 +60,9 @@ impl Listener {
         listen(&socket, Backlog::MAXALLOWABLE)?;
         let _entered = runtime.enter();
         let socket = Arc::new(TcpListener::from_std(StdListener::from(socket))?);
-        let task = runtime.spawn(accept(socket.clone(), clients.clone(), answer));
+        let (shared, clients) = (socket.clone(), clients.clone());
+        let welcome = move |stream, _| Some(serve(stream, answer.clone()));
+        let task = runtime.spawn(async move { accept(&shared, &clients, welcome).await });
         Ok(Self { socket, task })
     }
 }
@@ -96,17 +98,24 @@ fn bare(addr: SocketAddr) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Lets clients in until it is aborted; they go with it.
-async fn accept<F, A>(socket: Arc<TcpListener>, clients: Clients, answer: F)
-where
-    F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
-    A: Future<Output = Response<String>> + Send + 'static,
+/// Lets clients in until it is aborted; they go with it. `welcome` says what is done for a client;
+/// nothing: it is dropped at once, and takes nobody's place.
+pub(crate) async fn accept<A>(
+    socket: &TcpListener,
+    clients: &Clients,
+    welcome: impl Fn(TcpStream, IpAddr) -> Option<A>,
+) where
+    A: Future<Output = ()> + Send + 'static,
 {
     let mut own = JoinSet::new();
     loop {
         tokio::select! {
             accepted = socket.accept() => match accepted {
-                Ok((stream, _)) => clients.admit(own.spawn(serve(stream, answer.clone()))),
+                Ok((stream, peer)) => {
+                    if let Some(work) = welcome(stream, peer.ip()) {
+                        clients.admit(peer.ip(), own.spawn(work));
+                    }
+                }
                 Err(error) if is_the_clients(&error) => {}
                 Err(error) => {
                     tracing::debug!("letting in a client: {error}");
@@ -149,26 +158,105 @@ where
 #[derive(Clone, Debug)]
 pub struct Clients {
     most: usize,
-    present: Arc<Mutex<VecDeque<AbortHandle>>>,
+    most_each: usize,
+    present: Arc<Mutex<VecDeque<(IpAddr, AbortHandle)>>>,
 }
 
 impl Clients {
     /// Room for `most` clients at a time.
     pub fn at_most(most: usize) -> Self {
-        Self { most, present: Arc::default() }
+        Self { most, most_each: most, present: Arc::default() }
     }
 
-    /// Lets one in, in place of the oldest if there are too many.
-    pub fn admit(&self, client: AbortHandle) {
+    /// Room for `most` of each address, so that one takes not the place of all others.
+    pub fn each_at_most(self, most: usize) -> Self {
+        Self { most_each: most, ..self }
+    }
+
+    /// Lets one in: if its address has too many, in place of the oldest of them; if there are too
+    /// many of all, in place of the oldest.
+    pub fn admit(&self, peer: IpAddr, client: AbortHandle) {
         let mut clients = self.present.lock().unwrap_or_else(PoisonError::into_inner);
-        if clients.len() >= self.most {
-            clients.retain(|client| !client.is_finished());
-        }
-        if clients.len() >= self.most
-            && let Some(oldest) = clients.pop_front()
-        {
+        clients.retain(|(_, client)| !client.is_finished());
+        let own = clients.iter().filter(|(other, _)| *other == peer).count();
+        let too_many = if own >= self.most_each {
+            clients.iter().position(|(other, _)| *other == peer)
+        } else {
+            (clients.len() >= self.most).then_some(0)
+        };
+        if let Some((_, oldest)) = too_many.and_then(|at| clients.remove(at)) {
             oldest.abort();
         }
-        clients.push_back(client);
+        clients.push_back((peer, client));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpSocket;
+
+    /// A connection from 127.0.0.`last`.
+    async fn connect(server: SocketAddr, last: u8) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((Ipv4Addr::new(127, 0, 0, last), 0).into()).unwrap();
+        socket.connect(server).await.unwrap()
+    }
+
+    /// Whether the connection is still there after a while.
+    async fn is_open(stream: &mut TcpStream) -> bool {
+        timeout(Duration::from_millis(200), stream.read_u8()).await.is_err()
+    }
+
+    /// A socket that lets everybody in but 127.0.0.9.
+    async fn open(clients: Clients) -> SocketAddr {
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = socket.local_addr().unwrap();
+        let stranger: IpAddr = Ipv4Addr::new(127, 0, 0, 9).into();
+        let welcome = move |stream: TcpStream, peer| {
+            (peer != stranger).then_some(async move {
+                let _held = stream;
+                std::future::pending::<()>().await;
+            })
+        };
+        tokio::spawn(async move { accept(&socket, &clients, welcome).await });
+        addr
+    }
+
+    #[tokio::test]
+    async fn whoever_is_not_welcome_takes_nobodys_place() {
+        let server = open(Clients::at_most(1)).await;
+        let mut first = connect(server, 1).await;
+        for _ in 0..3 {
+            let mut stranger = connect(server, 9).await;
+            assert!(!is_open(&mut stranger).await);
+        }
+        assert!(is_open(&mut first).await);
+    }
+
+    #[tokio::test]
+    async fn whoever_has_too_many_connections_loses_its_own() {
+        let server = open(Clients::at_most(4).each_at_most(2)).await;
+        let mut first = connect(server, 1).await;
+        let mut noisy = Vec::new();
+        for _ in 0..10 {
+            noisy.push(connect(server, 2).await);
+        }
+        assert!(is_open(&mut first).await);
+        assert!(is_open(noisy.last_mut().unwrap()).await);
+        assert!(!is_open(&mut noisy[0]).await);
+    }
+
+    #[tokio::test]
+    async fn a_new_client_takes_the_oldest_ones_place() {
+        let server = open(Clients::at_most(2)).await;
+        let mut clients = Vec::new();
+        for last in 1..=3 {
+            clients.push(connect(server, last).await);
+        }
+        assert!(!is_open(&mut clients[0]).await);
+        assert!(is_open(&mut clients[2]).await);
     }
 }

@@ -9,4 +9,5 @@
 /// One socket that is listened at, and its clients.
 mod listener;
 
+pub(crate) use listener::accept;
 pub use listener::{Clients, Listener, Port};

@@ -8,14 +8,17 @@ use super::super::wire::Reply;
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use hickory_proto::serialize::binary::BinEncodable as _;
-use quick_cache::Weighter;
-use quick_cache::sync;
+use quick_cache::sync::{self, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Memory for replies, as they are estimated.
 const MOST_BYTES: u64 = 32 << 20;
+/// In how many parts it is kept. Not as many as there are processors: the largest reply has to fit
+/// into the share of one.
+const SHARDS: usize = 8;
 /// What an entry takes beside its records, and what a record takes
 /// beyond its length in a packet.
 const ENTRY_BYTES: u64 = 512;
@@ -101,7 +104,15 @@ pub(in crate::dns) struct Cache(sync::Cache<Key, Arc<Kept>, Weight>);
 impl Default for Cache {
     fn default() -> Self {
         let estimate = usize::try_from(MOST_BYTES / (ENTRY_BYTES + RECORD_BYTES));
-        Self(sync::Cache::with_weighter(estimate.unwrap_or(1 << 15), MOST_BYTES, Weight))
+        let estimate = estimate.unwrap_or(1 << 15);
+        let mut options = OptionsBuilder::new();
+        options.shards(SHARDS).estimated_items_capacity(estimate).weight_capacity(MOST_BYTES);
+        let (hash, life) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
+        Self(match options.build() {
+            Ok(options) => sync::Cache::with_options(options, Weight, hash, life),
+            // Something is missing above.
+            Err(_) => sync::Cache::with(estimate, MOST_BYTES, Weight, hash, life),
+        })
     }
 }
 

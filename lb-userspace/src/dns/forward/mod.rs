@@ -26,7 +26,7 @@ use tokio::time::timeout;
 use upstream::{Tried, Upstream};
 
 /// How many questions are under way at a time.
-const MOST_FLIGHTS: usize = 1000;
+pub(super) const MOST_FLIGHTS: usize = 1000;
 /// How long a client waits for a new answer while there is an old one (RFC 8767, 5).
 const STALE_AFTER: Duration = Duration::from_millis(1800);
 

@@ -1,6 +1,7 @@
 //! `/etc/resolv.conf`: whom the node itself asks.
 
-use std::net::{IpAddr, SocketAddr};
+use nix::net::if_::if_nametoindex;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::path::Path;
 
 const PORT: u16 = 53;
@@ -26,12 +27,25 @@ fn read(path: &Path, ours: &[SocketAddr]) -> Vec<SocketAddr> {
 }
 
 fn servers(text: &str, ours: &[SocketAddr]) -> Vec<SocketAddr> {
-    let addresses = text.lines().filter_map(|line| {
+    let servers = text.lines().filter_map(|line| {
         let mut words = line.split_ascii_whitespace();
         let is_server = words.next() == Some("nameserver");
-        words.next().filter(|_| is_server)?.parse::<IpAddr>().ok()
+        let found = server(words.next().filter(|_| is_server)?);
+        if found.is_none() {
+            tracing::warn!("DNS: no upstream by this line of resolv.conf: {line}");
+        }
+        found
     });
-    without(addresses.map(|address| SocketAddr::new(address, PORT)), ours)
+    without(servers, ours)
+}
+
+/// An address; a link-local one may name its link, as in `fe80::1%eth0`.
+fn server(text: &str) -> Option<SocketAddr> {
+    let Some((address, link)) = text.split_once('%') else {
+        return text.parse().ok().map(|address: IpAddr| SocketAddr::new(address, PORT));
+    };
+    let scope = link.parse().ok().or_else(|| if_nametoindex(link).ok())?;
+    Some(SocketAddrV6::new(address.parse().ok()?, PORT, 0, scope).into())
 }
 
 /// Servers that are not ourselves.
@@ -62,6 +76,18 @@ mod tests {
                     nameserver\tfd00::1 # second\nnameserver x\nnameserver 192.0.2.2\n";
         let ours = [addr("192.0.2.2:53")];
         assert_eq!(servers(text, &ours), [addr("192.0.2.1:53"), addr("[fd00::1]:53")]);
+    }
+
+    #[test]
+    fn a_link_local_address_may_name_its_link() {
+        for (text, expected) in [
+            ("fe80::1%lo", Some("[fe80::1%1]:53")),
+            ("fe80::1%7", Some("[fe80::1%7]:53")),
+            ("fe80::1%no-such-link", None),
+            ("192.0.2.1%lo", None),
+        ] {
+            assert_eq!(server(text), expected.map(addr), "{text}");
+        }
     }
 
     #[test]

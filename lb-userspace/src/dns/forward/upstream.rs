@@ -2,7 +2,7 @@
 
 use super::super::wire::{MOST_UDP, Reply, edns};
 use super::cache::{Key, is_failure};
-use hickory_proto::op::{Message, MessageType, Query, ResponseCode};
+use hickory_proto::op::{Message, Query, ResponseCode};
 use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -18,8 +18,16 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const TRIES: usize = 2;
 /// How long all tries may take together: a client's resolver waits five seconds.
 const TOGETHER: Duration = Duration::from_millis(4500);
+/// With less left, it is not tried again: it could not be learnt from.
+const SHORTEST: Duration = Duration::from_millis(200);
 /// For how long a server that did not answer comes last.
 const LAST: Duration = Duration::from_secs(10);
+/// A header without anything else.
+const HEADER_BYTES: usize = 12;
+const IS_ANSWER: u8 = 0x80;
+const IS_CUT: u8 = 0x02;
+/// BADVERS; BADSIG has the same number.
+const BAD_VERSION: u16 = 16;
 
 /// A server.
 #[derive(Debug)]
@@ -50,14 +58,29 @@ impl Upstream {
         *self.last_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
     }
 
-    async fn ask(&self, key: &Key) -> io::Result<Message> {
-        let asked = message(key);
-        let packet = asked.to_vec().map_err(io::Error::other)?;
-        let reply = by_udp(self.addr, &asked, &packet).await?;
-        if reply.metadata.truncation {
-            return by_tcp(self.addr, &asked, &packet).await;
+    /// What it says. Servers that know nothing of EDNS say so in one of three ways, and are asked
+    /// without it then (RFC 6891, 6.2.2 and 7).
+    async fn ask(&self, key: &Key) -> io::Result<Reply> {
+        let mut question = message(key);
+        let reply = exchange(self.addr, &question).await?;
+        let is_about_edns = reply.code == ResponseCode::FormErr
+            || reply.code == ResponseCode::NotImp
+            || u16::from(reply.code) == BAD_VERSION;
+        if !is_about_edns {
+            return Ok(reply);
         }
-        Ok(reply)
+        question.edns = None;
+        question.metadata.id = Message::query().metadata.id;
+        exchange(self.addr, &question).await
+    }
+}
+
+/// By UDP, and by TCP at once if the answer does not arrive whole or cannot be read.
+async fn exchange(server: SocketAddr, question: &Message) -> io::Result<Reply> {
+    let asked = question.to_vec().map_err(io::Error::other)?;
+    match by_udp(server, &asked).await? {
+        Heard::Reply(reply) => Ok(reply),
+        Heard::Unreadable => by_tcp(server, &asked).await,
     }
 }
 
@@ -69,24 +92,32 @@ pub(super) async fn ask(
     note: impl Fn(Tried),
 ) -> Result<Reply, Reply> {
     let mut failure = Reply::bare(ResponseCode::ServFail);
-    let tries = async {
-        for upstream in order(upstreams, Instant::now()) {
-            let Some(server) = upstreams.get(upstream) else { continue };
-            let began = Instant::now();
-            let answered = within(PATIENCE, server.ask(key)).await;
-            let ended = Instant::now();
-            server.set_last(answered.is_err().then(|| ended + LAST));
-            note(Tried { upstream, took: ended - began, answered: answered.is_ok() });
-            match answered.map(reply) {
-                Ok(reply) if is_failure(reply.code) => failure = reply,
-                Ok(reply) => return Some(reply),
-                Err(error) => tracing::debug!("asking {}: {error}", server.addr),
-            }
+    let began = Instant::now();
+    for (number, upstream) in order(upstreams, began).into_iter().enumerate() {
+        let Some(server) = upstreams.get(upstream) else { continue };
+        let since = Instant::now();
+        let untried = upstreams.len().saturating_sub(number);
+        let Some(patience) = patience(since - began, untried) else { break };
+        let answered = within(patience, server.ask(key)).await;
+        let ended = Instant::now();
+        server.set_last(answered.is_err().then(|| ended + LAST));
+        note(Tried { upstream, took: ended - since, answered: answered.is_ok() });
+        match answered {
+            Ok(reply) if is_failure(reply.code) => failure = reply,
+            Ok(reply) => return Ok(reply),
+            Err(error) => tracing::debug!("asking {}: {error}", server.addr),
         }
-        None
-    };
-    let reply = timeout(TOGETHER, tries).await.ok().flatten();
-    reply.ok_or(failure)
+    }
+    Err(failure)
+}
+
+/// How long the next try may take after all that was spent, so that every server is tried once at
+/// least; `None`: there is no time for one. No try is broken off unseen: each is counted and
+/// learnt from.
+fn patience(spent: Duration, untried: usize) -> Option<Duration> {
+    let left = TOGETHER.saturating_sub(spent);
+    let share = left / u32::try_from(untried.max(1)).unwrap_or(u32::MAX);
+    (left >= SHORTEST).then(|| PATIENCE.min(share))
 }
 
 async fn within<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
@@ -113,41 +144,93 @@ fn message(key: &Key) -> Message {
 }
 
 /// A socket of its own for each question: a port at random, and only that server is heard.
-async fn by_udp(server: SocketAddr, asked: &Message, packet: &[u8]) -> io::Result<Message> {
+async fn by_udp(server: SocketAddr, asked: &[u8]) -> io::Result<Heard> {
     let any: SocketAddr = match server {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
     let socket = UdpSocket::bind(any).await?;
     socket.connect(server).await?;
-    socket.send(packet).await?;
+    socket.send(asked).await?;
     let mut buffer = vec![0; usize::from(MOST_UDP) * 2];
     loop {
         let length = socket.recv(&mut buffer).await?;
-        let reply = buffer.get(..length).unwrap_or_default();
         // Whatever is no answer to this question is somebody's guess: the real one may come yet.
-        if let Some(reply) = answer_to(asked, reply) {
-            return Ok(reply);
+        if let Some(heard) = hear(asked, buffer.get(..length).unwrap_or_default()) {
+            return Ok(heard);
         }
     }
 }
 
-async fn by_tcp(server: SocketAddr, asked: &Message, packet: &[u8]) -> io::Result<Message> {
+async fn by_tcp(server: SocketAddr, asked: &[u8]) -> io::Result<Reply> {
     let mut stream = TcpStream::connect(server).await?;
-    let length = u16::try_from(packet.len()).map_err(io::Error::other)?;
-    stream.write_all(&[&length.to_be_bytes(), packet].concat()).await?;
+    let length = u16::try_from(asked.len()).map_err(io::Error::other)?;
+    stream.write_all(&[&length.to_be_bytes(), asked].concat()).await?;
     let length = stream.read_u16().await?;
     let mut buffer = vec![0; usize::from(length)];
     stream.read_exact(&mut buffer).await?;
-    answer_to(asked, &buffer).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    match hear(asked, &buffer) {
+        Some(Heard::Reply(reply)) => Ok(reply),
+        Some(Heard::Unreadable) | None => Err(io::ErrorKind::InvalidData.into()),
+    }
 }
 
-fn answer_to(asked: &Message, packet: &[u8]) -> Option<Message> {
-    let reply = Message::from_vec(packet).ok()?;
-    let is_ours = reply.metadata.message_type == MessageType::Response
-        && reply.metadata.id == asked.metadata.id
-        && reply.queries == asked.queries;
-    is_ours.then_some(reply)
+/// What answers a question.
+enum Heard {
+    Reply(Reply),
+    /// It is cut, or there is something wrong with it.
+    Unreadable,
+}
+
+/// What a packet says to a question; `None`: it does not belong to it. Number and question are
+/// compared before anything is parsed, so that an answer that cannot be parsed is not waited for.
+fn hear(asked: &[u8], packet: &[u8]) -> Option<Heard> {
+    let [a, b, flags, code, high, low, ..] = *packet else { return None };
+    if packet.len() < HEADER_BYTES || !asked.starts_with(&[a, b]) || flags & IS_ANSWER == 0 {
+        return None;
+    }
+    if [high, low] == [0, 0] {
+        return bare_refusal(code & 0x0f).map(Heard::Reply);
+    }
+    if [high, low] != [0, 1] || !has_question(asked, packet) {
+        return None;
+    }
+    let is_whole = flags & IS_CUT == 0;
+    let message = is_whole.then(|| Message::from_vec(packet).ok()).flatten();
+    Some(message.map_or(Heard::Unreadable, |message| Heard::Reply(reply(message))))
+}
+
+/// A server that does not read the question need not repeat it.
+fn bare_refusal(code: u8) -> Option<Reply> {
+    let code = ResponseCode::from(0, code);
+    matches!(code, ResponseCode::FormErr | ResponseCode::NotImp).then(|| Reply::bare(code))
+}
+
+/// Whether the packet repeats the question of `asked`, which has one. Letters of the name may
+/// differ in case; type and class may not, and have bytes that would.
+fn has_question(asked: &[u8], packet: &[u8]) -> bool {
+    let Some(name) = name_bytes(asked) else { return false };
+    let (from, to) = (HEADER_BYTES + name, HEADER_BYTES + name + 4);
+    let names = [asked, packet].map(|bytes| bytes.get(HEADER_BYTES..from));
+    let kinds = [asked, packet].map(|bytes| bytes.get(from..to));
+    let ([Some(name), Some(other)], [Some(kind), Some(other_kind)]) = (names, kinds) else {
+        return false;
+    };
+    // Lengths of labels are below 64, where there are no letters.
+    name.eq_ignore_ascii_case(other) && kind == other_kind
+}
+
+/// The length of the name behind the header of our own question: nothing in it points anywhere.
+fn name_bytes(asked: &[u8]) -> Option<usize> {
+    let name = asked.get(HEADER_BYTES..)?;
+    let mut at = 0;
+    loop {
+        let label = usize::from(*name.get(at)?);
+        at += 1 + label;
+        if label == 0 {
+            return Some(at);
+        }
+    }
 }
 
 fn reply(message: Message) -> Reply {
@@ -159,5 +242,21 @@ fn reply(message: Message) -> Reply {
         answers,
         authorities,
         additionals,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_server_has_its_share_of_the_time() {
+        let ms = Duration::from_millis;
+        assert_eq!(patience(ms(0), 1), Some(ms(2000)));
+        assert_eq!(patience(ms(0), 3), Some(ms(1500)));
+        assert_eq!(patience(ms(3000), 1), Some(ms(1500)));
+        assert_eq!(patience(ms(4000), 0), Some(ms(500)));
+        assert_eq!(patience(ms(4400), 0), None);
+        assert_eq!(patience(ms(5000), 1), None);
     }
 }

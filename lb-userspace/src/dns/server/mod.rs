@@ -3,7 +3,8 @@
 //! What is known is answered by the task that received the question; only what has to be asked of
 //! upstreams gets a task of its own, and there is a limit to those. (`hickory-server` makes a task
 //! and a channel message of every question, and knows no limit to tasks or connections; of that
-//! project only the packet format is used.)
+//! project only the packet format is used.) Sockets stay open whatever happens to the tasks that
+//! read them.
 
 /// Who may ask.
 pub(super) mod access;
@@ -11,31 +12,37 @@ pub(super) mod access;
 mod tcp;
 /// Datagrams.
 mod udp;
+/// Who waits for upstreams.
+mod waiting;
 
 use super::answer::{Answerer, Errand, Verdict};
+use super::forward::MOST_FLIGHTS;
 use super::wire::{MOST_TCP, Question, Reply, Unusable};
 use crate::http::Clients;
 use crate::metrics::dns::{Numbers, Part, Transport};
 use crate::model::Problem;
-use access::Access;
+use access::{Access, Standing};
 use hickory_proto::op::ResponseCode;
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, UdpSocket};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use waiting::Waiting;
 
 /// How many clients may wait for upstreams at a time.
 const MOST_WAITING: usize = 4096;
+/// How many questions of one address may: it leaves most of what may be under way to others.
+const MOST_WAITING_EACH: usize = MOST_FLIGHTS / 4;
 /// How many connections there are at a time; a new one takes the oldest one's place.
 const MOST_CONNECTIONS: usize = 512;
+/// How many of them one address has; a new one takes its own oldest one's place.
+const MOST_CONNECTIONS_EACH: usize = 32;
 /// How long until an address that could not be opened is tried again.
 const RETRY: Duration = Duration::from_secs(5);
-/// How many tasks receive at one address.
-const RECEIVERS: usize = 2;
 
 /// Answers at all addresses; shared by their tasks.
 #[derive(Debug)]
@@ -43,7 +50,7 @@ pub(super) struct Server {
     answerer: Answerer,
     access: Access,
     numbers: Numbers,
-    waiting: Arc<Semaphore>,
+    waiting: Waiting,
     clients: Clients,
     problems: Mutex<BTreeMap<SocketAddr, Problem>>,
 }
@@ -73,8 +80,8 @@ impl Server {
             answerer,
             access,
             numbers,
-            waiting: Arc::new(Semaphore::new(MOST_WAITING)),
-            clients: Clients::at_most(MOST_CONNECTIONS),
+            waiting: Waiting::at_most(MOST_WAITING, MOST_WAITING_EACH),
+            clients: Clients::at_most(MOST_CONNECTIONS).each_at_most(MOST_CONNECTIONS_EACH),
             problems: Mutex::default(),
         }
     }
@@ -85,7 +92,7 @@ impl Server {
         problems.values().cloned().collect()
     }
 
-    /// Answers at an address until it is aborted, and opens it again whatever happens.
+    /// Answers at an address until it is aborted, as soon as it can be opened.
     pub(super) async fn serve(self: Arc<Self>, addr: SocketAddr) {
         loop {
             match open(addr).await {
@@ -101,18 +108,12 @@ impl Server {
         }
     }
 
-    /// Answers at these sockets until something breaks.
+    /// Answers at these sockets until it is aborted: two tasks take datagrams, one connections.
     pub(super) async fn receive(self: Arc<Self>, (udp, tcp): (UdpSocket, TcpListener)) {
-        let mut tasks = JoinSet::new();
-        let udp = Arc::new(udp);
-        for _ in 0..RECEIVERS {
-            tasks.spawn(udp::receive(udp.clone(), self.clone()));
-        }
-        tasks.spawn(tcp::accept(tcp, self.clone()));
-        // They end only when something in them broke.
-        if let Some(Err(error)) = tasks.join_next().await {
-            tracing::error!("answering DNS questions: {error}; it is started again");
-        }
+        let (udp, tcp) = (Arc::new(udp), Arc::new(tcp));
+        let datagrams = || keep(|| udp::receive(udp.clone(), self.clone()));
+        let connections = keep(|| tcp::receive(tcp.clone(), self.clone()));
+        tokio::join!(datagrams(), datagrams(), connections);
     }
 
     fn set_problem(&self, addr: SocketAddr, problem: Option<Problem>) {
@@ -143,22 +144,32 @@ impl Server {
             Transport::Tcp => MOST_TCP,
         };
         let kind = question.kind().into();
-        if !self.access.allows(client) {
+        if let Some(code) = self.refuses(client) {
             self.numbers.asked(Part::None, transport, kind);
-            let reply = Reply::bare(ResponseCode::Refused);
+            let reply = Reply::bare(code);
             return Step::Send(self.finish((&question, Part::None, most, since), &reply));
         }
         if let Some(answer) = question.bad_version() {
             self.numbers.unusable(transport, ResponseCode::BADVERS.into());
             return Step::Send(answer);
         }
-        let (part, verdict) = self.answerer.at_once(&question);
+        let (part, verdict) = self.answerer.at_once(&question, transport);
         self.numbers.asked(part, transport, kind);
         match verdict {
             Verdict::Now(reply) => Step::Send(self.finish((&question, part, most, since), &reply)),
             Verdict::Later(errand) => {
                 Step::Wait(Box::new(Wait { question, errand, part, most, since }))
             }
+        }
+    }
+
+    /// Why a client is not answered. REFUSED is for good; whoever may turn out to be a client is to
+    /// ask again.
+    fn refuses(&self, client: IpAddr) -> Option<ResponseCode> {
+        match self.access.standing(client) {
+            Standing::Client => None,
+            Standing::Unknown => Some(ResponseCode::ServFail),
+            Standing::Stranger => Some(ResponseCode::Refused),
         }
     }
 
@@ -186,6 +197,18 @@ impl Server {
     }
 }
 
+/// Has a task do what never ends, and another one if it does: something in it broke. The sockets
+/// are not the task's own, so that the address is never without them.
+async fn keep<F: Future<Output = ()> + Send + 'static>(work: impl Fn() -> F) {
+    let mut task = JoinSet::new();
+    loop {
+        task.spawn(work());
+        if let Some(Err(error)) = task.join_next().await {
+            tracing::error!("answering DNS questions: {error}; it is started again");
+        }
+    }
+}
+
 /// Both sockets of an address.
 pub(super) async fn open(addr: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
     let tcp = TcpListener::bind(addr).await?;
@@ -199,5 +222,26 @@ fn not_open(addr: SocketAddr, error: &io::Error) -> Problem {
         subject: "--dns-listen".to_owned(),
         field: String::new(),
         message: format!("nobody answers at {addr} ({error}); it is tried again"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[tokio::test]
+    async fn work_that_broke_is_begun_again() {
+        let begun = Arc::new(AtomicUsize::new(0));
+        let count = begun.clone();
+        let work = move || {
+            let number = count.fetch_add(1, Ordering::SeqCst);
+            async move {
+                assert!(number == 3, "the test breaks it");
+                std::future::pending::<()>().await;
+            }
+        };
+        let _ = tokio::time::timeout(Duration::from_millis(300), keep(work)).await;
+        assert_eq!(begun.load(Ordering::SeqCst), 4);
     }
 }

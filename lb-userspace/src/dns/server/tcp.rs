@@ -1,13 +1,19 @@
 //! Connections: question after question, each with its length before it (RFC 7766).
+//!
+//! What is known is answered in turn; what upstreams are asked for does not hold up what comes
+//! after it, and is answered when they have (RFC 7766, 6.2.1.1 and 7).
 
 use super::{Server, Step};
+use crate::http::accept;
 use crate::metrics::dns::Transport;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -15,49 +21,58 @@ use tokio::time::timeout;
 const IDLE: Duration = Duration::from_secs(10);
 /// No question is longer.
 const MOST_BYTES: u16 = 4096;
-/// How long nobody is let in after the kernel refused to (no descriptor left, most likely).
-const PAUSE: Duration = Duration::from_millis(100);
+/// How many questions of one connection wait for upstreams at a time; with more, nothing is read.
+const MOST_WAITING: usize = 16;
 
-/// Lets clients in until it is aborted; they go with it.
-pub(super) async fn accept(socket: TcpListener, server: Arc<Server>) {
-    let mut own = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = socket.accept() => match accepted {
-                Ok((stream, client)) => {
-                    let task = own.spawn(converse(stream, client.ip(), server.clone()));
-                    server.clients.admit(task);
-                }
-                Err(error) => {
-                    tracing::debug!("letting in a client: {error}");
-                    tokio::time::sleep(PAUSE).await;
-                }
-            },
-            Some(_) = own.join_next() => {}
-        }
-    }
+/// Lets clients in until it is aborted; they go with it. Strangers are dropped before they could
+/// take a client's place, as is everybody of whom it is not known yet: clients ask again.
+pub(super) async fn receive(socket: Arc<TcpListener>, server: Arc<Server>) {
+    let welcome = |stream, client| {
+        server.access.allows(client).then(|| converse(stream, client, server.clone()))
+    };
+    accept(&socket, &server.clients, welcome).await;
 }
 
 /// Answers until the client goes or is silent. How it ends is its own business.
-async fn converse(mut stream: TcpStream, client: IpAddr, server: Arc<Server>) {
-    while let Ok(Ok(packet)) = timeout(IDLE, read(&mut stream)).await {
+async fn converse(stream: TcpStream, client: IpAddr, server: Arc<Server>) {
+    let (mut reading, writing) = stream.into_split();
+    let writing = Arc::new(Mutex::new(writing));
+    let mut waits = JoinSet::new();
+    while let Ok(Ok(packet)) = timeout(IDLE, read(&mut reading)).await {
         let answer = match server.step(&packet, client, Transport::Tcp) {
-            Step::Silent => return,
+            Step::Silent => break,
             Step::Send(answer) => answer,
-            Step::Wait(wait) => match server.waiting.try_acquire() {
-                Ok(_permit) => server.wait(wait).await,
-                Err(_) => server.turn_away(&wait),
+            Step::Wait(wait) => match server.waiting.enter(client) {
+                Some(place) => {
+                    let (server, writing) = (server.clone(), writing.clone());
+                    waits.spawn(async move {
+                        let answer = server.wait(wait).await;
+                        drop(place);
+                        write(&writing, &answer).await
+                    });
+                    make_room(&mut waits).await;
+                    continue;
+                }
+                None => server.turn_away(&wait),
             },
         };
-        let written = timeout(IDLE, write(&mut stream, &answer)).await;
-        let is_over = !matches!(written, Ok(Ok(()))) || !server.access.allows(client);
-        if is_over {
+        if write(&writing, &answer).await.is_err() || !server.access.allows(client) {
             return;
         }
     }
+    // A client may close its side behind its last question.
+    while waits.join_next().await.is_some() {}
 }
 
-async fn read(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+/// Waits until one more question may wait.
+async fn make_room(waits: &mut JoinSet<io::Result<()>>) {
+    while waits.try_join_next().is_some() {}
+    if waits.len() >= MOST_WAITING {
+        waits.join_next().await;
+    }
+}
+
+async fn read(stream: &mut OwnedReadHalf) -> io::Result<Vec<u8>> {
     let length = stream.read_u16().await?;
     if length > MOST_BYTES {
         return Err(io::ErrorKind::InvalidData.into());
@@ -68,7 +83,15 @@ async fn read(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
 }
 
 /// In one piece: some clients do not expect the length alone.
-async fn write(stream: &mut TcpStream, answer: &[u8]) -> io::Result<()> {
+async fn write(stream: &Mutex<OwnedWriteHalf>, answer: &[u8]) -> io::Result<()> {
     let length = u16::try_from(answer.len()).map_err(io::Error::other)?;
-    stream.write_all(&[&length.to_be_bytes(), answer].concat()).await
+    let packet = [&length.to_be_bytes(), answer].concat();
+    let mut stream = stream.lock().await;
+    let written = timeout(IDLE, stream.write_all(&packet)).await;
+    let written = written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    if written.is_err() {
+        // Half of it may have gone: nothing can follow that.
+        let _ = stream.shutdown().await;
+    }
+    written
 }

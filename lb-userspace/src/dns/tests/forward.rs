@@ -24,6 +24,15 @@ impl Upstream {
     pub(super) async fn new(
         answer: impl Fn(usize, Message) -> Option<Message> + Send + 'static,
     ) -> Self {
+        Self::raw(move |number, packet| {
+            answer(number, Message::from_vec(packet).unwrap())
+                .map(|answer| answer.to_vec().unwrap())
+        })
+        .await
+    }
+
+    /// The same with packets.
+    async fn raw(answer: impl Fn(usize, &[u8]) -> Option<Vec<u8>> + Send + 'static) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let addr = socket.local_addr().unwrap();
         let asked = Arc::new(AtomicUsize::new(0));
@@ -32,9 +41,8 @@ impl Upstream {
             let mut buffer = [0; 1500];
             while let Ok((length, client)) = socket.recv_from(&mut buffer).await {
                 let number = count.fetch_add(1, Ordering::SeqCst);
-                let question = Message::from_vec(&buffer[..length]).unwrap();
-                if let Some(answer) = answer(number, question) {
-                    socket.send_to(&answer.to_vec().unwrap(), client).await.unwrap();
+                if let Some(answer) = answer(number, &buffer[..length]) {
+                    socket.send_to(&answer, client).await.unwrap();
                 }
             }
         });
@@ -262,4 +270,56 @@ async fn an_answer_that_is_cut_is_fetched_by_tcp() {
         stream.write_all(&answer).await.unwrap();
     });
     assert_eq!(ask(&forwarder(&[addr]), "www.example.").await, FOUND);
+}
+
+#[tokio::test]
+async fn an_upstream_without_edns_is_asked_without_it() {
+    for (code, with_question) in [(1, false), (1, true), (4, false), (4, true), (16, true)] {
+        let upstream = Upstream::raw(move |_, packet| {
+            let question = Message::from_vec(packet).unwrap();
+            if question.edns.is_none() {
+                return Some(address(&question, 1, 60).to_vec().unwrap());
+            }
+            if !with_question {
+                let [a, b, ..] = *packet else { return None };
+                return Some(vec![a, b, 0x81, 0x80 | code, 0, 0, 0, 0, 0, 0, 0, 0]);
+            }
+            let mut answer = of(&question, ResponseCode::from(code >> 4, code & 0xf));
+            answer.edns = (code > 15).then(hickory_proto::op::Edns::new);
+            Some(answer.to_vec().unwrap())
+        })
+        .await;
+        let began = Instant::now();
+        let told = ask(&forwarder(&[upstream.addr]), "www.example.").await;
+        assert_eq!((told, upstream.asked()), (FOUND, 2), "{code} {with_question}");
+        assert!(began.elapsed() < Duration::from_secs(1));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_read_is_not_waited_for() {
+    // It says that there is a record, and there is none; nobody listens for TCP.
+    let broken = Upstream::raw(|_, packet| {
+        let mut answer = of(&Message::from_vec(packet).unwrap(), ResponseCode::NoError);
+        answer.metadata.id = u16::from_be_bytes([packet[0], packet[1]]);
+        let mut answer = answer.to_vec().unwrap();
+        answer[7] = 1;
+        Some(answer)
+    })
+    .await;
+    let upstream = Upstream::new(|_, question| Some(address(&question, 1, 60))).await;
+    let forwarder = forwarder(&[broken.addr, upstream.addr]);
+    let began = Instant::now();
+    assert_eq!(ask(&forwarder, "www.example.").await, FOUND);
+    assert!(began.elapsed() < Duration::from_secs(1), "the next one is asked at once");
+    assert_eq!((broken.asked(), upstream.asked()), (1, 1));
+}
+
+#[tokio::test]
+async fn three_silent_upstreams_leave_time_for_a_fourth() {
+    let silent = Upstream::new(|_, _| None).await;
+    let upstream = Upstream::new(|_, question| Some(address(&question, 1, 60))).await;
+    let forwarder = forwarder(&[silent.addr, silent.addr, silent.addr, upstream.addr]);
+    assert_eq!(ask(&forwarder, "www.example.").await, FOUND);
+    assert_eq!((silent.asked(), upstream.asked()), (3, 1));
 }

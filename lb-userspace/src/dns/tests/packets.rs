@@ -4,6 +4,7 @@ use super::super::wire::{MOST_TCP, Question, Reply, Unusable};
 use super::name;
 use hickory_proto::op::{Edns, Message, Query, ResponseCode};
 use hickory_proto::rr::{RData, Record, RecordType};
+use hickory_proto::serialize::binary::{BinDecodable as _, BinDecoder};
 use proptest::prelude::*;
 use std::net::Ipv4Addr;
 
@@ -80,6 +81,55 @@ fn what_does_not_fit_is_left_out_and_said() {
         assert!(!whole.metadata.truncation);
         assert_eq!(whole.answers.len(), 200);
     }
+}
+
+/// An answer as it is on the wire: to the last byte, with the question as it was written.
+fn whole(asked: &Message, packet: &[u8]) -> Message {
+    let mut decoder = BinDecoder::new(packet);
+    let answer = Message::read(&mut decoder).unwrap();
+    assert!(decoder.is_empty(), "{} bytes behind the end", decoder.len());
+    assert!(answer.queries[0].name().eq_case(asked.queries[0].name()));
+    assert_eq!(answer.edns.is_some(), asked.edns.is_some());
+    answer
+}
+
+#[test]
+fn nothing_stands_behind_the_end_of_a_packet_wherever_it_is_cut() {
+    for edns in [None, Some((512, false)), Some((1232, true))] {
+        let asked = question(edns);
+        let others = |owner: &str| {
+            let records = addresses(90).answers.into_iter();
+            records.map(|one| Record::from_rdata(name(owner), 5, one.data)).collect::<Vec<_>>()
+        };
+        for most in 512..600 {
+            let (long, longer) = (others("other.shop.svc.cluster.local."), others("x.example."));
+            let replies = [
+                Reply { answers: long.clone(), ..addresses(0) },
+                Reply { additionals: longer, ..addresses(2) },
+                Reply { additionals: long, ..addresses(90) },
+            ];
+            for reply in replies {
+                let packet = read(&asked).answer(&reply, most, true);
+                assert!(packet.len() <= usize::from(most));
+                whole(&asked, &packet);
+            }
+        }
+    }
+}
+
+#[test]
+fn however_many_addresses_a_name_has_each_takes_sixteen_bytes() {
+    let asked = question(None);
+    let data = |at: u32| RData::from(Ipv4Addr::from(0x0a01_0000 + at));
+    // In a spelling of its own.
+    let own = name("WEB.shop.svc.cluster.local.");
+    let answers = (0..4000).map(|at| Record::from_rdata(own.clone(), 5, data(at))).collect();
+    let reply = Reply { answers, ..Reply::bare(ResponseCode::NoError) };
+    let packet = read(&asked).answer(&reply, MOST_TCP, true);
+    assert_eq!(packet.len(), asked.to_vec().unwrap().len() + 4000 * 16);
+    let answer = whole(&asked, &packet);
+    assert!(!answer.metadata.truncation);
+    assert_eq!(answer.answers, reply.answers);
 }
 
 #[test]

@@ -206,3 +206,68 @@ async fn whoever_opens_connections_without_end_keeps_nobody_out() {
     let answer = timeout(Duration::from_secs(5), converse(&mut stream, &asked)).await.unwrap();
     assert_eq!(answer.metadata.response_code, ResponseCode::NoError);
 }
+
+/// Sends a question and does not wait.
+async fn put(stream: &mut TcpStream, message: &Message) {
+    let packet = message.to_vec().unwrap();
+    let length = u16::try_from(packet.len()).unwrap().to_be_bytes();
+    stream.write_all(&[&length[..], &packet].concat()).await.unwrap();
+}
+
+async fn take(stream: &mut TcpStream) -> Message {
+    let mut answer = vec![0; usize::from(stream.read_u16().await.unwrap())];
+    stream.read_exact(&mut answer).await.unwrap();
+    Message::from_vec(&answer).unwrap()
+}
+
+#[tokio::test]
+async fn a_question_that_waits_holds_up_no_other_of_its_connection() {
+    // The first try of the slow name is lost.
+    let upstream =
+        Upstream::new(|number, question| (number > 0).then(|| address(&question, 7, 60))).await;
+    let server = serve(&[upstream.addr], CLUSTER, true).await;
+    let mut stream = TcpStream::connect(server).await.unwrap();
+    let slow = question("slow.example. A");
+    put(&mut stream, &slow).await;
+    while upstream.asked() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let others = ["web.shop.svc.cluster.local. A", "fast.example. A"].map(question);
+    for other in &others {
+        let answer = timeout(Duration::from_secs(1), async {
+            put(&mut stream, other).await;
+            take(&mut stream).await
+        });
+        assert_eq!(answer.await.unwrap().metadata.id, other.metadata.id);
+    }
+    stream.shutdown().await.unwrap();
+    let answer = take(&mut stream).await;
+    assert_eq!(answer.metadata.id, slow.metadata.id, "whoever closes its side still hears");
+    assert_eq!(told(&answer), (ResponseCode::NoError, vec!["A 192.0.2.7".to_owned()]));
+}
+
+#[tokio::test]
+async fn more_questions_than_may_wait_are_all_answered() {
+    let upstream = Upstream::new(|_, question| Some(address(&question, 7, 60))).await;
+    let server = serve(&[upstream.addr], CLUSTER, true).await;
+    let mut stream = TcpStream::connect(server).await.unwrap();
+    for number in 0..50 {
+        put(&mut stream, &question(&format!("n{number}.example. A"))).await;
+    }
+    let mut names = std::collections::BTreeSet::new();
+    for _ in 0..50 {
+        let answer = timeout(Duration::from_secs(5), take(&mut stream)).await.unwrap();
+        names.insert(answer.queries[0].name().to_string());
+    }
+    assert_eq!(names.len(), 50);
+}
+
+#[tokio::test]
+async fn a_datagram_that_is_too_long_is_ignored_not_cut() {
+    let server = serve(&[], CLUSTER, true).await;
+    let mut packet = question("web.shop.svc.cluster.local. A").to_vec().unwrap();
+    packet.resize(4096, 0);
+    assert!(send(server, &packet).await.is_some());
+    packet.push(0);
+    assert_eq!(send(server, &packet).await, None);
+}

@@ -109,3 +109,79 @@ proptest! {
         prop_assert_eq!(all(&zone), all(&fresh));
     }
 }
+
+#[test]
+fn of_many_addresses_and_targets_some_are_chosen_at_random() {
+    let (zone, mut writer) = empty();
+    writer.take_in(&changes(SERVICE)[0]);
+    let endpoints: Vec<String> =
+        (1..=200).map(|last| format!("{{addresses: [10.244.0.{last}]}}")).collect();
+    let slice = format!(
+        "{{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4, metadata: \
+         {{name: s, namespace: data, labels: {{kubernetes.io/service-name: db}}}}, ports: \
+         [{{name: p, port: 1}}], endpoints: [{}]}}",
+        endpoints.join(", ")
+    );
+    writer.take_in(&changes(&slice)[0]);
+    for (asked, kind) in [
+        ("db.data.svc.cluster.local.", RecordType::A),
+        ("_p._tcp.db.data.svc.cluster.local.", RecordType::SRV),
+    ] {
+        let known = |most| match zone.sample(&name(asked), kind, most) {
+            Answer::Known(known) => known,
+            other => panic!("{other:?}"),
+        };
+        let (some, all) = (known(80), known(usize::MAX));
+        assert_eq!((some.answers.len(), all.answers.len()), (80, 200), "{asked}");
+        assert!(some.answers.iter().all(|record| all.answers.contains(record)));
+        let told = (0..20).flat_map(|_| known(80).answers).map(|record| words(&record));
+        let told: std::collections::BTreeSet<String> = told.collect();
+        assert!(told.len() > 150, "each is told sooner or later: {}", told.len());
+    }
+}
+
+#[test]
+fn endpoints_of_another_proxys_service_have_names() {
+    let (zone, mut writer) = empty();
+    let label = "service.kubernetes.io/service-proxy-name: other";
+    let service =
+        SERVICE.replace("namespace: data", &format!("namespace: data, labels: {{{label}}}"));
+    let slice = format!(
+        "{{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4, metadata: \
+         {{name: s, namespace: data, labels: {{kubernetes.io/service-name: db, {label}}}}}, \
+         endpoints: [{{addresses: [10.244.0.1]}}]}}"
+    );
+    for change in changes(&service).iter().chain(&changes(&slice)) {
+        writer.take_in(change);
+    }
+    assert_eq!(told(&zone, "db.data.svc.cluster.local. A"), "NOERROR A 10.244.0.1");
+}
+
+#[tokio::test]
+async fn the_source_does_not_wait_for_whoever_listens_next() {
+    let settings = super::super::Settings {
+        listen: Vec::new(),
+        domain: name("cluster.local."),
+        upstreams: Some(Vec::new()),
+        ttl: 5,
+        allow: Vec::new(),
+        ranges: Vec::new(),
+    };
+    let (source, changes_out) = tokio::sync::mpsc::channel(1);
+    let (onward, mut listener) = tokio::sync::mpsc::channel(1);
+    tokio::spawn(super::super::Dns::start(settings).run(changes_out, onward));
+    let sent: Vec<Change> =
+        (1..100).map(|last| slice("s", "db", &format!("10.244.0.{last}"), true)).collect();
+    let telling = async {
+        for change in &sent {
+            source.send(change.clone()).await.unwrap();
+        }
+    };
+    let limit = std::time::Duration::from_secs(5);
+    tokio::time::timeout(limit, telling).await.unwrap();
+    drop(source);
+    for change in &sent {
+        assert_eq!(listener.recv().await.as_ref(), Some(change), "in their order");
+    }
+    assert_eq!(listener.recv().await, None);
+}

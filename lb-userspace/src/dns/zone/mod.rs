@@ -35,6 +35,9 @@ const VERSION: &str = "1.1.0";
 const VERSION_TTL: u32 = 28800;
 /// How many `ExternalName` Services may lead to each other.
 const MOST_ALIASES: usize = 8;
+/// More records of addresses or targets than a datagram can hold: the shortest takes 16 bytes. It
+/// is certain to be cut, so that a client that wants all of them hears of it.
+pub(super) const MORE_THAN_FIT: usize = 80;
 
 /// What a zone is made for.
 #[derive(Clone, Debug)]
@@ -138,15 +141,26 @@ impl Zone {
 
     /// What holds for a question, with the records of a name in random order.
     pub fn answer(&self, asked: &Name, kind: RecordType) -> Answer {
+        self.sample(asked, kind, usize::MAX)
+    }
+
+    /// The same, with `most` of the addresses or targets of a name, chosen at random: nobody makes
+    /// thousands of records for a datagram.
+    pub fn sample(&self, asked: &Name, kind: RecordType, most: usize) -> Answer {
         let path = labels(asked);
         match Place::of(&path) {
             Some(place) => self.reverse(asked, kind, place),
-            None => self.forward(asked, kind, path),
+            None => self.forward(asked, (kind, most), path),
         }
     }
 
     /// Follows aliases as long as they stay in the cluster.
-    fn forward(&self, asked: &Name, kind: RecordType, mut path: Vec<Vec<u8>>) -> Answer {
+    fn forward(
+        &self,
+        asked: &Name,
+        (kind, most): (RecordType, usize),
+        mut path: Vec<Vec<u8>>,
+    ) -> Answer {
         if !path.ends_with(&self.domain) {
             return Answer::Foreign;
         }
@@ -155,7 +169,7 @@ impl Zone {
         for _ in 0..MOST_ALIASES {
             let node = self.node(&path);
             let Node::Alias(target) = node else {
-                self.records(&owner, kind, node, &mut known);
+                self.records(&owner, (kind, most), node, &mut known);
                 return Answer::Known(known);
             };
             known.answers.push(self.record(&owner, RData::CNAME(CNAME(target.clone()))));
@@ -230,7 +244,13 @@ impl Zone {
     }
 
     /// The records of `kind` at a node, or why there are none.
-    fn records(&self, owner: &Name, kind: RecordType, node: Node, known: &mut Known) {
+    fn records(
+        &self,
+        owner: &Name,
+        (kind, most): (RecordType, usize),
+        node: Node,
+        known: &mut Known,
+    ) {
         let before = known.answers.len();
         match node {
             Node::Missing => known.no_such_name = true,
@@ -240,10 +260,13 @@ impl Zone {
                 known.answers.push(Record::from_rdata(owner.clone(), VERSION_TTL, text));
             }
             Node::Addresses(addresses) => {
-                known.answers.extend(self.addresses(owner, kind, &addresses));
+                let asked = addresses.iter().filter(|address| record_type(**address) == kind);
+                let chosen = some(asked, most);
+                let records = chosen.into_iter().map(|one| self.record(owner, RData::from(*one)));
+                known.answers.extend(records);
             }
             Node::Targets(targets) if kind == RecordType::SRV => {
-                self.services(owner, targets, known);
+                self.services(owner, (targets, most), known);
             }
             Node::Empty | Node::Version | Node::Targets(_) | Node::Alias(_) => {}
         }
@@ -267,20 +290,10 @@ impl Zone {
         }
     }
 
-    fn addresses<'a>(
-        &'a self,
-        owner: &'a Name,
-        kind: RecordType,
-        addresses: &'a [IpAddr],
-    ) -> impl Iterator<Item = Record> + 'a {
-        let asked = addresses.iter().filter(move |address| record_type(**address) == kind);
-        asked.map(|address| self.record(owner, RData::from(*address)))
-    }
-
     /// Targets share the load evenly; what leads there goes with them.
-    fn services(&self, owner: &Name, targets: Vec<Target>, known: &mut Known) {
+    fn services(&self, owner: &Name, (targets, most): (Vec<Target>, usize), known: &mut Known) {
         let weight = u16::try_from(100 / targets.len().max(1)).unwrap_or_default().max(1);
-        for Target { port, name, addresses } in targets {
+        for Target { port, name, addresses } in some(targets.into_iter(), most) {
             let further = addresses.iter().map(|address| self.record(&name, (*address).into()));
             known.additionals.extend(further);
             let service = SRV::new(0, weight, port, name);
@@ -312,6 +325,11 @@ impl Zone {
 
 fn record_type(address: IpAddr) -> RecordType {
     if address.is_ipv4() { RecordType::A } else { RecordType::AAAA }
+}
+
+/// `most` of them at random, or all.
+fn some<T>(all: impl Iterator<Item = T>, most: usize) -> Vec<T> {
+    if most == usize::MAX { all.collect() } else { fastrand::choose_multiple(all, most) }
 }
 
 fn own(entry: &Entry) -> Node {

@@ -13,11 +13,12 @@ const SERVICE_NAME: &str = "kubernetes.io/service-name";
 const TRIGGER_TIME: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 
 /// The slice that `object` describes; `None` if it has no name, no Service, no addresses that
-/// packets can be sent to (`addressType: FQDN`), or belongs to another proxy.
+/// packets can be sent to (`addressType: FQDN`). One of another proxy's Service is kept: its
+/// endpoints have names, and `compile` leaves that Service alone.
 pub fn endpoint_slice(object: &api::EndpointSlice, report: &mut Report) -> Option<EndpointSlice> {
     let name = field::object_name(&object.metadata, report)?;
-    if field::other_proxy(&object.metadata).is_some() || object.address_type == "FQDN" {
-        tracing::debug!(slice = %name, "is not for this proxy");
+    if object.address_type == "FQDN" {
+        tracing::debug!(slice = %name, "has no addresses");
         return None;
     }
     let service = service_name(object, report)?;
