@@ -229,19 +229,28 @@ fn not_open(addr: SocketAddr, error: &io::Error) -> Problem {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::sync::Notify;
 
     #[tokio::test]
     async fn work_that_broke_is_begun_again() {
-        let begun = Arc::new(AtomicUsize::new(0));
-        let count = begun.clone();
-        let work = move || {
-            let number = count.fetch_add(1, Ordering::SeqCst);
+        let begun = AtomicUsize::new(0);
+        let fourth = Arc::new(Notify::new());
+        let work = || {
+            let number = begun.fetch_add(1, Ordering::SeqCst);
+            let fourth = fourth.clone();
             async move {
                 assert!(number == 3, "the test breaks it");
+                fourth.notify_one();
                 std::future::pending::<()>().await;
             }
         };
-        let _ = tokio::time::timeout(Duration::from_millis(300), keep(work)).await;
+        let reached = async {
+            tokio::select! {
+                () = keep(work) => {}
+                () = fourth.notified() => {}
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), reached).await.unwrap();
         assert_eq!(begun.load(Ordering::SeqCst), 4);
     }
 }
