@@ -1,10 +1,12 @@
 //! What the agent knows, and what it does about it.
 
+/// What it says when it is asked.
+mod asked;
+
 use super::cgroup::cgroup;
 use super::links::Links;
 use super::measures::Measures;
 use super::objects::{Objects, set};
-use super::socket::{Answer, Question};
 use super::takeover::Takeover;
 use super::tell::{Health, Teller};
 use super::web::{self, Desk, Web};
@@ -15,9 +17,8 @@ use crate::compile::health::{Check, check, listen_addrs};
 use crate::compile::{self, NodeView};
 use crate::config::{RunArgs, SocketLb};
 use crate::dns;
-use crate::environment;
 use crate::link::Link;
-use crate::metrics::{Condition, Progress, Reader};
+use crate::metrics::{Progress, Reader};
 use crate::model::{Change, ObjectName, Problem};
 use crate::reconcile::planner::NodeTables;
 use crate::reconcile::{Edit, Planner, ids};
@@ -137,33 +138,6 @@ impl State {
         }
     }
 
-    /// Answers a question about what is wanted.
-    pub(super) fn answer(&self, question: &Question) -> Answer {
-        if !self.started {
-            return Answer::Starting;
-        }
-        match question {
-            Question::Explain(name) => self.explain(name),
-            Question::Environment(name) => {
-                let service = self.objects.service(name).0;
-                service.map_or(Answer::Unknown, |service| {
-                    Answer::Environment(environment::of_service(service))
-                })
-            }
-            Question::EnvironmentIn(namespace) => {
-                let services = self.objects.services();
-                Answer::Environment(environment::of_namespace(namespace, services))
-            }
-        }
-    }
-
-    fn explain(&self, name: &ObjectName) -> Answer {
-        let (Some(service), slices) = self.objects.service(name) else { return Answer::Unknown };
-        let mut explanation = compile::explanation(service, slices, &self.view);
-        self.planner.complete(&mut explanation);
-        Answer::Explanation(Box::new(explanation))
-    }
-
     /// The loop's own numbers.
     pub(super) fn progress(&self) -> &Progress {
         self.measures.progress()
@@ -172,42 +146,6 @@ impl State {
     /// Lets people and their tools ask over HTTP.
     pub(super) fn open_web(&mut self) {
         self.web.open();
-    }
-
-    /// How the agent stands now.
-    pub(super) fn condition(&self) -> Condition {
-        let tables = self.planner.actual();
-        let problems = if self.started {
-            self.teller.status.problems.as_slice()
-        } else {
-            self.objects.problems()
-        };
-        Condition {
-            obstacle: self.obstacle(),
-            synced: self.objects.are_known(),
-            watched: self.measures.watched().clone(),
-            problems: problems.len(),
-            foreign_connections: self.takeover.left(),
-            entries: tables.entries().into(),
-            without_local_endpoints: tables.without_local_endpoints(),
-        }
-    }
-
-    /// Why the agent is not ready, as a sentence.
-    fn obstacle(&self) -> Option<String> {
-        if !self.objects.are_known() {
-            let why = self.objects.problems().first();
-            let why = why.map(|problem| format!(": {problem}")).unwrap_or_default();
-            let source = &self.teller.status.source;
-            return Some(format!("not every object of {source} has been read yet{why}"));
-        }
-        if let Some(failure) = self.failures.first() {
-            return Some(format!("{failure}; it is tried again"));
-        }
-        if !self.links.are_known() {
-            return Some("the node's links are not known yet".to_owned());
-        }
-        (!self.started).then(|| "the maps are not written yet".to_owned())
     }
 
     /// Whether the kernel refused something.

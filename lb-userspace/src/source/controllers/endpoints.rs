@@ -168,6 +168,7 @@ fn slice(
         ports,
         endpoints,
         unusable: Vec::new(),
+        other_proxy: None,
         trigger: None,
     }
 }

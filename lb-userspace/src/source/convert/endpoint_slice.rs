@@ -13,8 +13,8 @@ const SERVICE_NAME: &str = "kubernetes.io/service-name";
 const TRIGGER_TIME: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 
 /// The slice that `object` describes; `None` if it has no name, no Service, no addresses that
-/// packets can be sent to (`addressType: FQDN`). One of another proxy's Service is kept: its
-/// endpoints have names, and `compile` leaves that Service alone.
+/// packets can be sent to (`addressType: FQDN`). One of another proxy is kept: its endpoints have
+/// names, and `compile` leaves them alone.
 pub fn endpoint_slice(object: &api::EndpointSlice, report: &mut Report) -> Option<EndpointSlice> {
     let name = field::object_name(&object.metadata, report)?;
     if object.address_type == "FQDN" {
@@ -32,6 +32,7 @@ pub fn endpoint_slice(object: &api::EndpointSlice, report: &mut Report) -> Optio
             .filter_map(|(index, one)| endpoint(one, index, ipv4, report))
             .collect(),
         unusable: report.take_unusable(),
+        other_proxy: field::other_proxy(&object.metadata).map(str::to_owned),
         trigger: trigger(object, ipv4),
     })
 }

@@ -495,7 +495,9 @@ fn a_slice_of_another_proxys_service_is_kept_for_its_names() {
         "kubernetes.io/service-name": "s", "service.kubernetes.io/service-proxy-name": "x",
     });
     let (kept, said) = slice(json!({"metadata": {"name": "s-1", "labels": labels}}));
-    assert_eq!((kept.unwrap().endpoints.len(), said.len()), (1, 0));
+    let kept = kept.unwrap();
+    assert_eq!((kept.endpoints.len(), said.len()), (1, 0));
+    assert_eq!(kept.other_proxy.as_deref(), Some("x"));
 }
 
 #[test]
