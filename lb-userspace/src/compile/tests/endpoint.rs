@@ -1,4 +1,4 @@
-//! Which endpoints count: SEMANTICS 1, 11, 13, 16, 17.
+//! Which endpoints count (docs/services.md).
 
 use super::{node, slice, target};
 use crate::compile::endpoint::{self, BackendKey, Endpoints, Uses};

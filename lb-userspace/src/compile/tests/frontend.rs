@@ -1,4 +1,4 @@
-//! Which addresses mean a Service, and whom they lead where: SEMANTICS 1 to 8, 14, 15, 18.
+//! Which addresses mean a Service, and whom they lead where (docs/services.md).
 
 use super::{node, planned, service, slice};
 use crate::compile::endpoint::Uses;

@@ -1,4 +1,4 @@
-//! Who may use load-balancer addresses: SEMANTICS 9, 10.
+//! Who may use load-balancer addresses (docs/services.md).
 
 use super::{node, planned, service};
 use crate::compile::{Family, NodeView, PortPlan, Prefix, plan};

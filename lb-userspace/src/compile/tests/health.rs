@@ -1,4 +1,4 @@
-//! What a load balancer is told about this node: SEMANTICS 12.
+//! What a load balancer is told about this node (docs/services.md).
 
 use super::{by_name, service, slice, target};
 use crate::compile::Family;

@@ -1,4 +1,4 @@
-//! Which addresses serve node ports: SEMANTICS 15.
+//! Which addresses serve node ports (docs/services.md).
 
 use crate::compile::node::{NodePortAddresses, NodePorts, node_port_addrs};
 

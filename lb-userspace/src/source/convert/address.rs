@@ -111,8 +111,7 @@ fn listed<T>(
     list.iter().zip(paths).filter_map(usable).collect()
 }
 
-/// Addresses of `status` that packets are aimed at (SEMANTICS 14), but those that `sources` keeps
-/// closed.
+/// Addresses of `status` that packets are aimed at, but those that `sources` keeps closed.
 pub(super) fn load_balancer_ips(
     object: &api::Service,
     kind: ServiceType,

@@ -1,4 +1,4 @@
-//! A discovery.k8s.io/v1 `EndpointSlice` to the model: SEMANTICS 11, 13, 16.
+//! A discovery.k8s.io/v1 `EndpointSlice` to the model (docs/services.md).
 //!
 //! An endpoint or port that cannot be used is dropped alone.
 

@@ -2,7 +2,8 @@
 //!
 //! A field that cannot be used is dropped alone and named in the `Report`, the rest of the object
 //! goes on; this is where the API server would have refused the whole. What an absent field means
-//! is the API's defaulting (`pkg/apis/core/v1/defaults.go`) and SEMANTICS 8 to 18.
+//! is the API's defaulting (`pkg/apis/core/v1/defaults.go`);
+//! docs/services.md has the rest.
 //! Nothing here knows where the object came from: a file or the API.
 
 mod address;

@@ -1,4 +1,4 @@
-//! A v1 Service to the model: SEMANTICS 7 to 10, 14, 18 and the API's defaults.
+//! A v1 Service to the model, with the API's defaults.
 //!
 //! Policies are carried as written; whether they count is `compile`'s to decide. Addresses and
 //! ports that nobody wrote stay empty here: giving them is the control plane's work.

@@ -86,29 +86,7 @@ pub(super) fn is_near(wrong: &str, name: &str) -> bool {
 /// How many letters one has to insert, leave out, replace or swap with their neighbours, upper and
 /// lower case being the same (optimal string alignment).
 fn distance(one: &str, other: &str) -> usize {
-    let letters = |text: &str| text.to_lowercase().chars().collect::<Vec<_>>();
-    let (one, other) = (letters(one), letters(other));
-    let mut before = Vec::new();
-    let mut above: Vec<usize> = (0..=other.len()).collect();
-    for (row, a) in one.iter().enumerate() {
-        let mut line = vec![row + 1];
-        for (column, b) in other.iter().enumerate() {
-            let at =
-                |line: &[usize], column: usize| line.get(column).copied().unwrap_or(usize::MAX);
-            let mut cost = at(&above, column) + usize::from(a != b);
-            cost = cost.min(at(&above, column + 1) + 1).min(at(&line, column) + 1);
-            let swapped = row > 0
-                && column > 0
-                && one.get(row - 1) == Some(b)
-                && other.get(column - 1) == Some(a);
-            if swapped {
-                cost = cost.min(at(&before, column - 1) + 1);
-            }
-            line.push(cost);
-        }
-        before = std::mem::replace(&mut above, line);
-    }
-    above.last().copied().unwrap_or_default()
+    strsim::osa_distance(&one.to_lowercase(), &other.to_lowercase())
 }
 
 /// A value that notes the fields of every struct that is read from it.

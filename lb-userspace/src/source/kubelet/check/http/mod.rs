@@ -75,8 +75,8 @@ async fn answer(get: &HttpGet) -> Result<Answer> {
     for _ in 0..MOST_REQUESTS {
         let answer = request(&target, get).await?;
         match target.next(answer.response.status(), answer.response.headers())? {
-            Some(next) if next.place.host == get.place.host => target = next,
-            _ => return Ok(answer),
+            Some(next) => target = next,
+            None => return Ok(answer),
         }
     }
     bail!("stopped after {MOST_REQUESTS} redirects")

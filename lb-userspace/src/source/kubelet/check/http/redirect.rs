@@ -3,8 +3,9 @@
 use crate::source::kubelet::probe::{HttpGet, Place};
 use crate::source::kubelet::read::request_path;
 use anyhow::{Context as _, Result, bail};
+use hyper::StatusCode;
 use hyper::header::{self, HeaderMap};
-use hyper::{StatusCode, Uri};
+use url::Url;
 
 /// What is requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,53 +33,35 @@ impl Target {
         self.host.clone().unwrap_or_else(|| self.place.to_string())
     }
 
-    /// Where an answer leads; `None`: nowhere else.
+    /// Where an answer leads at the same host; `None`: nowhere, or to another one.
     pub(super) fn next(&self, status: StatusCode, headers: &HeaderMap) -> Result<Option<Self>> {
         let leads = matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
         let Some(location) = headers.get(header::LOCATION).filter(|_| leads) else {
             return Ok(None);
         };
-        let location = location.to_str().context("a redirect leads to what is no text")?;
-        self.resolved(location)
-            .with_context(|| format!("a redirect leads to {location:?}"))
-            .map(Some)
+        let location = str::from_utf8(location.as_bytes());
+        let location = location.context("a redirect leads to what is no text")?;
+        self.resolved(location).with_context(|| format!("a redirect leads to {location:?}"))
     }
 
-    /// A written `Host` holds for what is at the same place (golang/go issue 22233).
-    fn resolved(&self, location: &str) -> Result<Self> {
-        if location.starts_with("//") {
-            let scheme = if self.tls { "https" } else { "http" };
-            return Self::absolute(&format!("{scheme}:{location}"));
+    /// A written `Host` holds for what is not absolute (golang/go issue 22233).
+    fn resolved(&self, location: &str) -> Result<Option<Self>> {
+        let scheme = if self.tls { "https" } else { "http" };
+        let own = Url::parse(&format!("{scheme}://{}{}", self.place, self.path))?;
+        let url = own.join(location)?;
+        if url.host() != own.host() {
+            return Ok(None);
         }
-        let head = location.split(['/', '?', '#']).next().unwrap_or_default();
-        if head.contains(':') {
-            return Self::absolute(location);
-        }
-        let own = self.path.split('?').next().unwrap_or_default();
-        let path = match location.chars().next() {
-            None | Some('#') => self.path.clone(),
-            Some('/') => location.to_owned(),
-            Some('?') => format!("{own}{location}"),
-            Some(_) => {
-                let folder = own.rsplit_once('/').map_or("", |(folder, _)| folder);
-                format!("{folder}/{location}")
-            }
-        };
-        Ok(Self { path: request_path(&path), ..self.clone() })
-    }
-
-    fn absolute(location: &str) -> Result<Self> {
-        let uri: Uri = location.split('#').next().unwrap_or_default().parse()?;
-        let tls = match uri.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
+        let tls = match url.scheme() {
+            "http" => false,
+            "https" => true,
             _ => bail!("that is not HTTP"),
         };
-        let host = uri.host().filter(|host| !host.is_empty()).context("there is no host")?;
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
-        let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        Ok(Self { tls, place: Place { host, port }, path: request_path(path), host: None })
+        let port = url.port_or_known_default().context("there is no port")?;
+        let path = [Some(url.path()), url.query()].into_iter().flatten().collect::<Vec<_>>();
+        let host = self.host.clone().filter(|_| Url::parse(location).is_err());
+        let place = Place { host: self.place.host.clone(), port };
+        Ok(Some(Self { tls, place, path: request_path(&path.join("?")), host }))
     }
 }
 
@@ -94,7 +77,11 @@ mod tests {
         let url = |next: Target| {
             format!("{}://{}{} as {}", scheme(next.tls), next.place, next.path, next.host_header())
         };
-        let found = target.resolved(location).map_or_else(|error| format!("{error:#}"), url);
+        let found = match target.resolved(location) {
+            Ok(Some(next)) => url(next),
+            Ok(None) => "another host".to_owned(),
+            Err(error) => format!("{error:#}"),
+        };
         assert_eq!(found, expect, "{location}");
     }
 
@@ -102,23 +89,33 @@ mod tests {
     fn a_redirect_is_resolved_against_what_was_asked() {
         check("/new", "http://[fd00::1]:8080/new as web");
         check("new?x", "http://[fd00::1]:8080/a/new?x as web");
+        check("../new", "http://[fd00::1]:8080/new as web");
         check("?x=y", "http://[fd00::1]:8080/a/b?x=y as web");
         check("#top", "http://[fd00::1]:8080/a/b?c=d as web");
         check("", "http://[fd00::1]:8080/a/b?c=d as web");
         check("/a b#c", "http://[fd00::1]:8080/a%20b as web");
+        check("/\u{fc}", "http://[fd00::1]:8080/%C3%BC as web");
+        check("//[fd00::1]:81", "http://[fd00::1]:81/ as web");
     }
 
     #[test]
-    fn a_redirect_with_a_host_forgets_the_written_one() {
+    fn an_absolute_redirect_forgets_the_written_host() {
         check("https://[fd00::1]/x", "https://[fd00::1]:443/x as [fd00::1]:443");
-        check("//example.com:81", "http://example.com:81/ as example.com:81");
-        check("http://example.com?q#f", "http://example.com:80/?q as example.com:80");
+        check("http://[fd00::1]?q#f", "http://[fd00::1]:80/?q as [fd00::1]:80");
     }
 
     #[test]
-    fn a_redirect_to_what_is_not_http_is_an_error() {
-        check("ftp://example.com/", "that is not HTTP");
-        check("http://:80/", "there is no host");
+    fn a_redirect_to_another_host_is_not_followed_whatever_its_scheme() {
+        for other in ["//example.com:81", "http://[fd00::2]/", "ftp://example.com/", "app://login"]
+        {
+            check(other, "another host");
+        }
+    }
+
+    #[test]
+    fn a_redirect_to_what_is_not_http_at_the_same_host_is_an_error() {
+        check("ftp://[fd00::1]/", "that is not HTTP");
+        check("http://:80/", "empty host");
     }
 
     #[test]
