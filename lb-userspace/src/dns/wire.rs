@@ -20,7 +20,7 @@ pub(super) const MOST_TCP: u16 = u16::MAX;
 const OPT_BYTES: u16 = 11;
 const HEADER_BYTES: usize = 12;
 /// A pointer to the name of the question, which follows the header (RFC 1035, 4.1.4).
-const ASKED_NAME: u16 = 0xc000 | 12;
+const ASKED_NAME: u16 = 0xc000 | 0x0c;
 
 /// A question.
 #[derive(Clone, Debug)]

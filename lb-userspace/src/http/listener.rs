@@ -169,6 +169,7 @@ impl Clients {
     }
 
     /// Room for `most` of each address, so that one takes not the place of all others.
+    #[must_use]
     pub fn each_at_most(self, most: usize) -> Self {
         Self { most_each: most, ..self }
     }

@@ -166,7 +166,7 @@ ports: [{port: 80, name: ''}]
 }
 
 /// Longer than any of these probes needs to change its mind.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// A folder, somebody who follows it, and the endpoints they heard of.
 struct Desk {

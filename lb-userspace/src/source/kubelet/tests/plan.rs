@@ -244,7 +244,7 @@ fn containers_of_one_name_or_none_are_probed_each() {
 
 #[test]
 fn a_misspelt_probe_is_told_however_much_else_is_odd() {
-    let other: String = (0..20).map(|n| format!("    more{n}: x\n")).collect();
+    let other = (0..20).map(|n| format!("    more{n}: x\n")).collect::<Vec<_>>().concat();
     for wrong in ["readinesProbe", "readinessprobe", "readynessProbe"] {
         let text = pod("{tcpSocket: {port: 1}}").replace("readinessProbe", wrong);
         let text = text.replace("status:", &format!("{other}status:"));
@@ -270,8 +270,8 @@ fn a_probe_that_cannot_be_read_is_one_that_cannot_be_made() {
 
 #[test]
 fn probes_beyond_the_limit_are_not_made_and_count_as_not_ready() {
-    let list: String =
-        (0..5_003u32).map(|n| format!("{{ip: 10.0.{}.{}}}, ", n / 256, n % 256)).collect();
+    let address = |n: u32| format!("{{ip: 10.0.{}.{}}}", n / 256, n % 256);
+    let list = (0..5_003).map(address).collect::<Vec<_>>().join(", ");
     let (probes, problems) = asked(
         &format!(
             "

@@ -3,13 +3,13 @@
 /// What it says when it is asked.
 mod asked;
 
-use super::cgroup::cgroup;
-use super::links::Links;
-use super::measures::Measures;
-use super::objects::{Objects, set};
-use super::takeover::Takeover;
-use super::tell::{Health, Teller};
-use super::web::{self, Desk, Web};
+use crate::agent::cgroup::cgroup;
+use crate::agent::links::Links;
+use crate::agent::measures::Measures;
+use crate::agent::objects::{Objects, set};
+use crate::agent::takeover::Takeover;
+use crate::agent::tell::{Health, Teller};
+use crate::agent::web::{self, Desk, Web};
 use crate::bpf::datapath::{Datapath, Options};
 use crate::bpf::loader::Capacities;
 use crate::bpf::pin::PinFolder;
