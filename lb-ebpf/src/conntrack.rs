@@ -5,9 +5,10 @@
 
 use crate::maps::{self, Entry};
 use crate::nat::Draft;
+use crate::packet::Packet;
 use crate::parse::Seen;
 use crate::stage::Stop;
-use crate::{kernel, nat};
+use crate::{agent, kernel, nat};
 use core::ffi::c_void;
 use lb_common::algo::tcp_state::Progress;
 use lb_common::algo::{checksum, source_port};
@@ -17,18 +18,18 @@ use lb_common::layout::step::Step;
 use lb_common::verdict::Reason;
 use lb_common::wire::IpProto;
 
-/// The entry of a packet that belongs to a living flow; the packet came in by `link`.
+/// The entry of a packet that belongs to a living flow.
 ///
 /// A flow that another proxy translates is followed too, so that its end is known; its packets are
 /// not ours.
 #[inline(always)]
-pub(crate) fn existing(seen: &Seen, link: u32) -> Result<Option<Entry>, Stop> {
+pub(crate) fn existing<P: Packet>(packet: &P, seen: &Seen) -> Result<Option<Entry>, Stop> {
     let Some(entry) = maps::flow(&seen.key) else { return Ok(None) };
     let value = entry.value();
-    if value.flags & FlowValue::REPLY == 0 && starts_anew(seen, &entry) {
+    if value.flags & FlowValue::REPLY == 0 && starts_anew(packet.context(), seen, &entry) {
         return Ok(None);
     }
-    note(seen, &entry, link);
+    note(seen, &entry, packet.link());
     if value.is_foreign() {
         maps::step(Step::Flow, Step::FOREIGN);
         return Err(Stop::NotOurs);
@@ -44,21 +45,23 @@ pub(crate) fn existing(seen: &Seen, link: u32) -> Result<Option<Entry>, Stop> {
 /// to a backend that is gone, is a new connection from the same port. Nothing is known of the
 /// backend of a foreign flow: it is over when it has ended, or nobody has spoken for a while.
 #[inline(always)]
-fn starts_anew(seen: &Seen, entry: &Entry) -> bool {
+fn starts_anew(ctx: *mut c_void, seen: &Seen, entry: &Entry) -> bool {
     let value = entry.value();
     if value.is_foreign() {
         is_over(&seen.key, entry) && (seen.key.proto == IpProto::UDP || seen.is_syn())
     } else if seen.key.proto == IpProto::UDP {
-        is_stale(value)
+        is_stale(ctx, value)
     } else {
-        seen.is_syn() && (entry.progress().is_closed() || is_stale(value))
+        seen.is_syn() && (entry.progress().is_closed() || is_stale(ctx, value))
     }
 }
 
 /// Whether the backend of a flow is gone.
 #[inline(always)]
-fn is_stale(value: &FlowValue) -> bool {
-    maps::backend(value.backend).is_none_or(|backend| backend.generation != value.generation)
+fn is_stale(ctx: *mut c_void, value: &FlowValue) -> bool {
+    maps::backend(value.backend).is_none_or(|backend| {
+        backend.generation != value.generation || !agent::takes_packets(ctx, backend)
+    })
 }
 
 /// How often a flow makes sure that its other half is there, in seconds.

@@ -17,6 +17,13 @@ pub(crate) fn jiffies() -> u32 {
     now as u32
 }
 
+/// The monotonic clock, in nanoseconds.
+#[inline(always)]
+pub(crate) fn monotonic_ns() -> u64 {
+    // SAFETY: no arguments, no preconditions.
+    unsafe { helpers::bpf_ktime_get_ns() }
+}
+
 /// A random number.
 #[inline(always)]
 pub(crate) fn random() -> u32 {

@@ -30,6 +30,8 @@ mod unusual;
 mod conntrack;
 /// Destination to frontend.
 mod lookup;
+/// The agent of this node as a backend.
+mod agent;
 /// Frontend to backend.
 mod select;
 /// Flow and backend to translation.

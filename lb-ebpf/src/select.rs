@@ -1,9 +1,10 @@
-//! Frontend to backend, for a new flow: session affinity, else a slot.
+//! Frontend to backend, for a new flow: the node's own agent, session affinity, else a slot.
 //!
 //! Before: `lookup`. After: `nat`. Which backends may be chosen at all was decided when the slots
 //! were written.
 
-use crate::{kernel, maps};
+use crate::{agent, kernel, maps};
+use core::ffi::c_void;
 use lb_common::algo::hash;
 use lb_common::layout::affinity::{AffinityKey, AffinityValue, SiblingKey};
 use lb_common::layout::backend::BackendValue;
@@ -13,11 +14,45 @@ use lb_common::verdict::Reason;
 use lb_common::wire::Addr;
 
 /// The id that no backend has.
-pub(crate) const NONE: u32 = 0;
+const NONE: u32 = 0;
+
+/// Chooses a backend for `client`: its id. `hash` spreads clients without affinity.
+#[inline(always)]
+pub(crate) fn backend(
+    ctx: *mut c_void,
+    frontend: &'static FrontendValue,
+    choice: &'static Choice,
+    client: &Addr,
+    hash: u32,
+) -> Result<u32, Reason> {
+    maps::step(Step::Choice, Step::word(choice.len, choice.flags));
+    let mut id = own_agent(ctx, frontend, choice);
+    if id == NONE {
+        if let Some(reason) = nobody(choice) {
+            return Err(reason);
+        }
+        id = among(frontend, choice, client, hash);
+    }
+    maps::step(Step::Backend, u64::from(id));
+    if id == NONE { Err(Reason::StaleSlot) } else { Ok(id) }
+}
+
+/// The agent of this node, if it may be chosen and is there.
+#[inline(always)]
+fn own_agent(ctx: *mut c_void, frontend: &FrontendValue, choice: &Choice) -> u32 {
+    if !choice.has_agent() {
+        return NONE;
+    }
+    let Some(id) = maps::slot(choice.base.wrapping_add(choice.len)) else { return NONE };
+    match maps::backend(id) {
+        Some(own) if own.service == frontend.service && agent::takes_packets(ctx, own) => id,
+        _ => NONE,
+    }
+}
 
 /// Why nobody can be chosen, if that is so.
 #[inline(always)]
-pub(crate) fn nobody(choice: &Choice) -> Option<Reason> {
+fn nobody(choice: &Choice) -> Option<Reason> {
     if choice.len != 0 {
         return None;
     }
@@ -25,10 +60,10 @@ pub(crate) fn nobody(choice: &Choice) -> Option<Reason> {
     Some(if drop { Reason::NoLocalEndpoint } else { Reason::NoEndpoint })
 }
 
-/// Chooses a backend for `client` from a range that is not empty: its id, or 0 if the range was
-/// given back meanwhile. `hash` spreads clients without affinity.
+/// Chooses from a range that is not empty: an id, or [`NONE`] if the range was given back
+/// meanwhile.
 #[inline(never)]
-pub(crate) fn backend(
+fn among(
     frontend: &'static FrontendValue,
     choice: &'static Choice,
     client: &Addr,

@@ -44,8 +44,7 @@ impl Call {
     /// Whether `addr`, the peer's address, is an IPv6 address and not a mapped one.
     #[inline(always)]
     pub(crate) fn is_v6(&self, addr: &Addr) -> bool {
-        const MAPPED: Addr = Addr::v4([0; 4]);
-        self.v6 && addr.0[..12] != MAPPED.0[..12]
+        self.v6 && !addr.is_v4()
     }
 
     /// The peer's port.

@@ -41,6 +41,9 @@ impl BackendValue {
     pub const READY: u8 = 16;
     /// Its `serving` condition holds.
     pub const SERVING: u8 = 32;
+    /// It is the name server of this node's agent: there while its socket and its
+    /// [`heartbeat`](super::heartbeat) are.
+    pub const AGENT: u8 = 64;
 }
 
 const _: () = assert!(size_of::<BackendValue>() == 32);

@@ -87,7 +87,7 @@ impl FrontendValue {
 pub struct Choice {
     /// First slot.
     pub base: u32,
-    /// Number of slots; 0: nobody to send to, [`Choice::DROP`] says what then.
+    /// Number of slots to choose from; 0: nobody to send to, [`Choice::DROP`] says what then.
     pub len: u32,
     /// Bits: [`Choice::DROP`] and its kin.
     pub flags: u32,
@@ -104,6 +104,22 @@ impl Choice {
     /// replaces where kube-proxy does and nowhere else. A client that reached itself is the
     /// exception.
     pub const KEEP: u32 = 8;
+    /// One more slot, behind the others, holds the agent of this node
+    /// ([`BackendValue::AGENT`](super::backend::BackendValue::AGENT)): it gets all new connections
+    /// while it is there.
+    pub const AGENT: u32 = 16;
+
+    /// Number of slots of the range, with that of the agent.
+    #[inline(always)]
+    pub const fn slots(&self) -> u32 {
+        self.len.saturating_add(self.has_agent() as u32)
+    }
+
+    /// Whether the agent of this node has a slot behind the others.
+    #[inline(always)]
+    pub const fn has_agent(&self) -> bool {
+        self.flags & Self::AGENT != 0
+    }
 }
 
 const _: () = assert!(size_of::<FrontendKey>() == 24);

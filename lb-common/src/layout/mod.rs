@@ -28,6 +28,8 @@ pub mod service;
 pub mod step;
 /// Packets, bytes and connections.
 pub mod counter;
+/// Whether the agent's name server answers.
+pub mod heartbeat;
 
 /// The version of all layouts together. It names the folder in which maps are pinned; a test
 /// compares `layout.lock` and fails when a layout changed and this number did not.
@@ -64,6 +66,8 @@ pub mod name {
     pub const CLUSTER_CIDRS: &str = "CLUSTER_CIDRS";
     /// [`super::node::Clock`], one entry.
     pub const CLOCK: &str = "CLOCK";
+    /// [`super::heartbeat`].
+    pub const HEARTBEATS: &str = "HEARTBEATS";
     /// [`super::service`].
     pub const SERVICES: &str = "SERVICES";
     /// [`super::counter::Traffic`] by service id.
@@ -81,7 +85,7 @@ pub mod name {
     pub const XDP_STAGES: &str = "XDP_STAGES";
 
     /// Every map that one agent takes over from another, in the order of the packet's path.
-    pub const ALL: [&str; 18] = [
+    pub const ALL: [&str; 19] = [
         CONNTRACK,
         FRAGMENTS,
         HELD,
@@ -96,6 +100,7 @@ pub mod name {
         LINKS,
         CLUSTER_CIDRS,
         CLOCK,
+        HEARTBEATS,
         SERVICES,
         SERVICE_STATS,
         BACKEND_STATS,
@@ -106,7 +111,7 @@ pub mod name {
     pub const OF_A_LOAD: [&str; 2] = [STAGES, XDP_STAGES];
 
     /// Those that say what packets mean: the agent writes them, programs only read.
-    pub const TABLES: [&str; 9] = [
+    pub const TABLES: [&str; 10] = [
         ADDRESSES,
         FRONTENDS,
         SOURCE_RANGES,
@@ -115,6 +120,7 @@ pub mod name {
         SIBLINGS,
         LINKS,
         CLUSTER_CIDRS,
+        HEARTBEATS,
         SERVICES,
     ];
 }

@@ -35,8 +35,10 @@ impl Addr {
     }
 
     /// Whether this is an IPv4-mapped address.
-    pub fn is_v4(self) -> bool {
-        self.to_ip().is_ipv4()
+    #[inline(always)]
+    pub fn is_v4(&self) -> bool {
+        const MAPPED: Addr = Addr::v4([0; 4]);
+        self.0[..12] == MAPPED.0[..12]
     }
 
     /// The standard library's form; IPv4-mapped addresses become [`IpAddr::V4`].

@@ -7,7 +7,7 @@
 
 use crate::lookup::Client;
 use crate::socket::Call;
-use crate::{kernel, lookup, maps, select};
+use crate::{agent, kernel, lookup, maps, select};
 use aya_ebpf::macros::cgroup_sock_addr;
 use aya_ebpf::programs::SockAddrContext;
 use lb_common::flow::Edge;
@@ -103,20 +103,20 @@ fn backend_for(call: &Call, sticky: bool) -> Option<Result<(), Reason>> {
     }
     let send_key = key(call, addr, port, Edge::EGRESS);
     if sticky && let Some(known) = maps::socket(&send_key) {
-        let alive = maps::backend(known.backend).is_some_and(|b| b.generation == known.generation);
+        let alive = maps::backend(known.backend).is_some_and(|backend| {
+            backend.generation == known.generation && agent::takes_packets(call.context(), backend)
+        });
         if alive {
             call.set(&known.addr, known.port);
             return Some(Ok(()));
         }
     }
     let choice = lookup::choice(frontend, &Client::OWN);
-    maps::step(Step::Choice, Step::word(choice.len, choice.flags));
-    if let Some(reason) = select::nobody(choice) {
-        return Some(Err(reason));
-    }
-    let id = select::backend(frontend, choice, &Addr::ANY, kernel::random());
-    maps::step(Step::Backend, u64::from(id));
-    let Some(backend) = maps::backend(id).filter(|_| id != select::NONE) else {
+    let id = match select::backend(call.context(), frontend, choice, &Addr::ANY, kernel::random()) {
+        Ok(id) => id,
+        Err(reason) => return Some(Err(reason)),
+    };
+    let Some(backend) = maps::backend(id) else {
         return Some(Err(Reason::StaleSlot));
     };
     remember(call, &send_key, id, backend, sticky);
@@ -143,7 +143,9 @@ fn source(call: &Call, v6: bool) -> Addr {
 }
 
 /// Remembers both directions. A full table costs the name of the peer, not the connection.
-#[inline(always)]
+///
+/// Not inlined: its frame need not be there while a backend is chosen.
+#[inline(never)]
 fn remember(call: &Call, send_key: &SocketKey, id: u32, backend: &BackendValue, sticky: bool) {
     let value = |addr: Addr, port: Port| SocketValue {
         addr,

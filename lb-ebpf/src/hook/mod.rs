@@ -21,6 +21,7 @@ use crate::parse::Seen;
 use crate::rewrite::rewrite;
 use crate::select;
 use crate::stage::{Stage, Stop};
+use core::ffi::c_void;
 use lb_common::algo::hash;
 use lb_common::flow::Edge;
 use lb_common::layout::address::AddressValue;
@@ -45,13 +46,13 @@ fn unknown(seen: &Seen) -> Stop {
 #[inline(always)]
 fn open<P: Packet>(packet: &P, seen: &Seen) -> Result<(), Stop> {
     let draft = maps::draft().ok_or(Reason::Stage)?;
-    find_ends(seen, packet.link(), draft)?;
+    find_ends(packet.context(), seen, packet.link(), draft)?;
     Ok(nat::open(packet, seen, draft)?)
 }
 
 /// Finds who asks and who answers.
 #[inline(never)]
-fn find_ends(seen: &Seen, link: u32, draft: &mut Draft) -> Result<(), Stop> {
+fn find_ends(ctx: *mut c_void, seen: &Seen, link: u32, draft: &mut Draft) -> Result<(), Stop> {
     let frontend = lookup::frontend(&seen.key, seen.v6())?;
     maps::step(Step::Frontend, Step::word(frontend.service, u32::from(frontend.kind)));
     if lookup::may_be_anothers(seen) {
@@ -66,16 +67,11 @@ fn find_ends(seen: &Seen, link: u32, draft: &mut Draft) -> Result<(), Stop> {
     };
     let choice = lookup::choice(frontend, &client);
     maps::step(Step::Client, u64::from(client.inside) | u64::from(client.on_this_node) << 1);
-    maps::step(Step::Choice, Step::word(choice.len, choice.flags));
     let hash = hash::flow(&seen.key, maps::hash_seed());
-    if let Some(reason) = select::nobody(choice) {
-        return Err(reason.into());
-    }
     draft.choice = choice.flags;
     draft.client_on_this_node = u32::from(client.on_this_node);
-    draft.backend = select::backend(frontend, choice, &seen.key.src, hash);
-    maps::step(Step::Backend, u64::from(draft.backend));
-    if draft.backend == select::NONE { Err(Reason::StaleSlot.into()) } else { Ok(()) }
+    draft.backend = select::backend(ctx, frontend, choice, &seen.key.src, hash)?;
+    Ok(())
 }
 
 /// Makes a TCP or UDP packet what its flow says, in TC.

@@ -3,7 +3,7 @@
 
 use super::translate;
 use crate::forward::Verdict;
-use crate::packet::{Packet, TcFrame};
+use crate::packet::TcFrame;
 use crate::parse::{Seen, parse};
 use crate::stage::Stop;
 use crate::{conntrack, finish};
@@ -23,6 +23,6 @@ pub(crate) fn lb_tc_egress(ctx: TcContext) -> i32 {
 #[inline(always)]
 fn egress(packet: &mut TcFrame, seen: &mut Seen) -> Result<Verdict, Stop> {
     parse(packet, seen)?;
-    let entry = conntrack::existing(seen, packet.link())?.ok_or(Stop::NotOurs)?;
+    let entry = conntrack::existing(packet, seen)?.ok_or(Stop::NotOurs)?;
     translate(packet, seen, &entry)
 }

@@ -3,7 +3,7 @@
 
 use super::{translate, unknown};
 use crate::forward::Verdict;
-use crate::packet::{Packet, TcFrame};
+use crate::packet::TcFrame;
 use crate::parse::{Seen, parse};
 use crate::stage::Stop;
 use crate::{conntrack, finish};
@@ -23,7 +23,7 @@ pub(crate) fn lb_tc_ingress(ctx: TcContext) -> i32 {
 #[inline(always)]
 fn ingress(packet: &mut TcFrame, seen: &mut Seen) -> Result<Verdict, Stop> {
     parse(packet, seen)?;
-    match conntrack::existing(seen, packet.link())? {
+    match conntrack::existing(packet, seen)? {
         Some(entry) => translate(packet, seen, &entry),
         None => Err(unknown(seen)),
     }

@@ -66,7 +66,7 @@ pub(crate) fn lb_tc_known(ctx: TcContext) -> i32 {
 
 #[inline(always)]
 fn transport(packet: &mut TcFrame, seen: &Seen) -> Result<Verdict, Stop> {
-    let entry = match conntrack::existing(seen, packet.link()) {
+    let entry = match conntrack::existing(packet, seen) {
         Ok(Some(entry)) => entry,
         Ok(None) => return Err(without_flow(seen)),
         Err(_) => return Err(left_alone(seen)),

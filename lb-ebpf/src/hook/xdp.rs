@@ -3,7 +3,7 @@
 use super::{count, open, unknown};
 use crate::forward::{self, Verdict, XdpPlan};
 use crate::maps::Entry;
-use crate::packet::{Packet, XdpFrame};
+use crate::packet::XdpFrame;
 use crate::parse::{Seen, parse};
 use crate::rewrite::rewrite;
 use crate::stage::Stop;
@@ -25,7 +25,7 @@ pub(crate) fn lb_xdp(ctx: XdpContext) -> u32 {
 #[inline(always)]
 fn ingress(packet: &mut XdpFrame, seen: &mut Seen) -> Result<Verdict, Stop> {
     parse(packet, seen)?;
-    match conntrack::existing(seen, packet.link())? {
+    match conntrack::existing(packet, seen)? {
         Some(entry) => translate(packet, seen, &entry),
         None => Err(unknown(seen)),
     }

@@ -121,6 +121,7 @@ impl Links {
             primary: self.primary(),
             without_node_ports: Family::ALL.into_iter().filter(unserved).collect(),
             masquerade_all: args.masquerade_all,
+            name_server: args.dns.name_server(),
             ..NodeView::new(node, args.snat.into(), can_tell_pods)
         }
     }

@@ -33,6 +33,8 @@ mod measures;
 /// What it does.
 mod state;
 
+use crate::bpf::heartbeat::Heartbeats;
+use crate::bpf::pin::PinFolder;
 use crate::config::RunArgs;
 use crate::dns::Dns;
 use crate::link::{Link, watch};
@@ -50,6 +52,7 @@ use std::convert::Infallible;
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::JoinHandle;
@@ -106,9 +109,17 @@ pub async fn run(args: RunArgs, judge: impl Fn() -> Result<()> + Send + 'static)
         Source::Cluster(cluster) => Some(Events::new(cluster.client(), node.clone())),
         Source::Manifests(_) => None,
     };
-    let dns = args.dns_settings().map(Dns::start);
+    let pins = PinFolder::new(&args.places.bpffs);
+    // What the last agent proved is not true of this one, which knows nothing yet.
+    if let Ok(mut heartbeats) = Heartbeats::open(&pins) {
+        heartbeats.stop()?;
+    }
+    let mut dns = args.dns_settings().map(Dns::start);
     let told = (events, conditions_in, dns.as_ref().map(Dns::handle));
     let mut state = State::load(&args, node, source.name(), told)?;
+    if let Some(dns) = &mut dns {
+        prove(dns, Heartbeats::open(&pins)?);
+    }
     let (questions_in, questions) = mpsc::channel(1);
     let settings = args.config.clone().map(|path| SettingsFile::new(path, Box::new(judge)));
     let mut sources =
@@ -117,6 +128,17 @@ pub async fn run(args: RunArgs, judge: impl Fn() -> Result<()> + Send + 'static)
         result = follow(&mut state, &mut sources) => result,
         never = answer(&args.places.state_dir, questions_in) => match never {},
     }
+}
+
+/// Lets programs know of every answer of the name server.
+fn prove(dns: &mut Dns, heartbeats: Heartbeats) {
+    let heartbeats = Arc::new(Mutex::new(heartbeats));
+    dns.prove(move |addr| {
+        let beat = heartbeats.lock().unwrap_or_else(PoisonError::into_inner).beat(addr);
+        if let Err(error) = beat {
+            tracing::warn!("clients of this node are not answered here: {error:#}");
+        }
+    });
 }
 
 /// Where objects come from.

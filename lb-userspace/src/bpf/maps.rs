@@ -33,8 +33,8 @@ pub struct Maps {
     frontends: Hash<FrontendKey, FrontendValue>,
     slots: Array<MapData, u32>,
     backends: Array<MapData, Raw<BackendValue>>,
-    affinity: Hash<AffinityKey, AffinityValue>,
-    sockets: Hash<SocketKey, SocketValue>,
+    pub(super) affinity: Hash<AffinityKey, AffinityValue>,
+    pub(super) sockets: Hash<SocketKey, SocketValue>,
     links: HashMap<MapData, u32, Raw<LinkValue>>,
     addresses: HashMap<MapData, Raw<Addr>, u32>,
     source_ranges: LpmTrie<MapData, [u8; 20], u32>,
@@ -156,62 +156,27 @@ impl Maps {
         Ok(value)
     }
 
-    /// The slots from `base` on.
+    /// The slots of a range.
     ///
     /// # Errors
     /// The kernel refused a read.
     pub fn slots(&self, choice: &Choice) -> Result<Vec<u32>> {
         let slot = |index| self.slots.get(&index, 0).context("reading map SLOTS");
-        (choice.base..choice.base.saturating_add(choice.len)).map(slot).collect()
+        (choice.base..choice.base.saturating_add(choice.slots())).map(slot).collect()
     }
 
     fn ranges(
         &self,
         frontends: &BTreeMap<FrontendKey, FrontendValue>,
     ) -> Result<BTreeMap<u32, Vec<u32>>> {
-        let mut ranges = BTreeMap::new();
+        let mut ranges = BTreeMap::<u32, Vec<u32>>::new();
         for choice in frontends.values().flat_map(|value| [value.inside, value.outside]) {
-            if choice.len != 0 && !ranges.contains_key(&choice.base) {
+            let known = ranges.get(&choice.base).map_or(0, Vec::len);
+            if choice.slots() as usize > known {
                 ranges.insert(choice.base, self.slots(&choice)?);
             }
         }
         Ok(ranges)
-    }
-
-    /// `CONNTRACK`. Entries come and go meanwhile.
-    ///
-    /// # Errors
-    /// The kernel refused a read.
-    pub fn flows(&self) -> Result<Vec<(FlowKey, FlowValue)>> {
-        entries_that_stay(self.conntrack.iter())
-    }
-
-    /// `AFFINITY`. Entries come and go meanwhile.
-    ///
-    /// # Errors
-    /// The kernel refused a read.
-    pub fn affinities(&self) -> Result<Vec<(AffinityKey, AffinityValue)>> {
-        entries_that_stay(self.affinity.iter())
-    }
-
-    /// `SOCKETS`. Entries come and go meanwhile.
-    ///
-    /// # Errors
-    /// The kernel refused a read.
-    pub fn sockets(&self) -> Result<Vec<(SocketKey, SocketValue)>> {
-        entries_that_stay(self.sockets.iter())
-    }
-
-    /// An entry of `SOCKETS`.
-    ///
-    /// # Errors
-    /// The kernel refused the read.
-    pub fn socket(&self, key: &SocketKey) -> Result<Option<SocketValue>> {
-        match self.sockets.get(&Raw(*key), 0) {
-            Ok(Raw(value)) => Ok(Some(value)),
-            Err(MapError::KeyNotFound) => Ok(None),
-            Err(error) => Err(error).context("reading map SOCKETS"),
-        }
     }
 
     /// `CLOCK`; all zero if no agent has set it.
@@ -305,76 +270,6 @@ impl Maps {
         }
         Ok(())
     }
-
-    /// The half of a flow that is stored under `key`.
-    ///
-    /// # Errors
-    /// The kernel refused the read.
-    pub fn flow(&self, key: &FlowKey) -> Result<Option<FlowValue>> {
-        found(self.conntrack.get(&Raw(*key), 0)).context("reading map CONNTRACK")
-    }
-
-    /// The backend that a client had last.
-    ///
-    /// # Errors
-    /// The kernel refused the read.
-    pub fn remembered(&self, key: &AffinityKey) -> Result<Option<AffinityValue>> {
-        found(self.affinity.get(&Raw(*key), 0)).context("reading map AFFINITY")
-    }
-
-    /// Stores a flow half, as the programs do. For tests and moves between layouts.
-    ///
-    /// # Errors
-    /// The kernel refused the write.
-    pub fn put_flow(&mut self, key: FlowKey, value: FlowValue) -> Result<()> {
-        self.conntrack.insert(Raw(key), Raw(value), 0).context("writing map CONNTRACK")
-    }
-
-    /// Takes a flow half away, as an eviction does. For tests.
-    ///
-    /// # Errors
-    /// The kernel refused the write.
-    pub fn remove_flow(&mut self, key: &FlowKey) -> Result<()> {
-        gone(self.conntrack.remove(&Raw(*key))).context("writing map CONNTRACK")
-    }
-
-    /// Remembers the backend of a client, as the programs do. For tests and moves between layouts.
-    ///
-    /// # Errors
-    /// The kernel refused the write.
-    pub fn put_affinity(&mut self, key: AffinityKey, value: AffinityValue) -> Result<()> {
-        self.affinity.insert(Raw(key), Raw(value), 0).context("writing map AFFINITY")
-    }
-
-    /// Forgets the backend of a client, as an eviction does. For tests.
-    ///
-    /// # Errors
-    /// The kernel refused the write.
-    pub fn remove_affinity(&mut self, key: &AffinityKey) -> Result<()> {
-        gone(self.affinity.remove(&Raw(*key))).context("writing map AFFINITY")
-    }
-
-    /// Forgets every flow, affinity and socket.
-    ///
-    /// # Errors
-    /// The kernel refused a read or a write.
-    pub fn forget_clients(&mut self) -> Result<()> {
-        self.flows()?.iter().try_for_each(|(key, _)| self.remove_flow(key))?;
-        self.affinities()?.iter().try_for_each(|(key, _)| self.remove_affinity(key))?;
-        self.take_sockets().map(drop)
-    }
-
-    /// Takes all entries out of `SOCKETS`.
-    ///
-    /// # Errors
-    /// The kernel refused a read or a write.
-    pub fn take_sockets(&mut self) -> Result<Vec<(SocketKey, SocketValue)>> {
-        let taken = self.sockets()?;
-        for (key, _) in &taken {
-            gone(self.sockets.remove(&Raw(*key))).context("writing map SOCKETS")?;
-        }
-        Ok(taken)
-    }
 }
 
 /// How many entries the maps have that the programs fill, and that evict when they are full, as
@@ -426,15 +321,6 @@ fn range_of(key: &Key<[u8; 20]>) -> SourceRangeKey {
     SourceRangeKey { prefix_len, service: u32::from_ne_bytes([a, b, c, d]), addr }
 }
 
-/// The value of an entry that may not be there.
-fn found<V>(result: Result<Raw<V>, MapError>) -> Result<Option<V>> {
-    match result {
-        Ok(Raw(value)) => Ok(Some(value)),
-        Err(MapError::KeyNotFound) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// An entry that is not there is as good as removed.
 pub(super) fn gone(result: Result<(), MapError>) -> Result<()> {
     match result {
@@ -462,20 +348,4 @@ fn entries<A, B, K: Ord, V>(
     entry: impl Fn(A, B) -> (K, V),
 ) -> Result<BTreeMap<K, V>> {
     iter.map(|item| item.map(|(a, b)| entry(a, b)).map_err(Into::into)).collect()
-}
-
-/// Entries of a map that the kernel evicts from: one that is gone when its value is read, is not
-/// listed.
-fn entries_that_stay<K: Copy, V: Copy>(
-    iter: impl Iterator<Item = Result<(Raw<K>, Raw<V>), MapError>>,
-) -> Result<Vec<(K, V)>> {
-    let mut all = Vec::new();
-    for item in iter {
-        match item {
-            Ok((Raw(key), Raw(value))) => all.push((key, value)),
-            Err(MapError::KeyNotFound) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(all)
 }

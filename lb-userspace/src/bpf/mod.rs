@@ -10,8 +10,12 @@ pub mod loader;
 pub mod pin;
 /// The kernel's clock.
 pub mod clock;
+/// Whether the agent's name server answers.
+pub mod heartbeat;
 /// Typed access to the maps.
 pub mod maps;
+/// What programs remember of clients.
+mod clients;
 /// Flows of another proxy in the table of flows.
 mod foreign;
 /// Programs onto links and the cgroup.

@@ -24,6 +24,12 @@ pub struct BackendKey {
     pub port: Port,
 }
 
+impl From<SocketAddr> for BackendKey {
+    fn from(addr: SocketAddr) -> Self {
+        Self { addr: addr.ip().into(), port: Port::new(addr.port()) }
+    }
+}
+
 impl From<BackendKey> for SocketAddr {
     fn from(key: BackendKey) -> Self {
         Self::new(key.addr.to_ip(), key.port.number())

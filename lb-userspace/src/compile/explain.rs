@@ -15,7 +15,7 @@ use lb_common::wire::{Addr, Port};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// What became of a Service.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -51,6 +51,9 @@ pub struct PortExplanation {
     pub node_hints: HintUse,
     /// Topology hints for zones.
     pub zone_hints: HintUse,
+    /// The agent's own name server, which clients of this node get while it is there.
+    #[serde(default)]
+    pub name_server: Option<SocketAddr>,
     /// Every entry of every slice of the Service.
     pub endpoints: Vec<EndpointExplanation>,
 }
@@ -154,6 +157,7 @@ fn explain_port(
     let named = frontend::named(service, port, family);
     let programmed = named.iter().any(|named| named.standing == Standing::Programmed);
     let uses = frontend::uses(service, port, family);
+    let name_server = node.stands_for(service, port, family).filter(|_| programmed);
     // Who has no frontend asks for no endpoint.
     let slices = slices.values().filter(|_| programmed);
     let (endpoints, mut entries) = endpoint::with_entries(port, slices, family, node, uses);
@@ -169,6 +173,7 @@ fn explain_port(
         frontends: named.into_iter().map(|named| explain_frontend(named, service, node)).collect(),
         node_hints,
         zone_hints,
+        name_server: name_server.map(SocketAddr::from),
         endpoints: entries.into_iter().map(explain_endpoint).collect(),
     })
 }

@@ -9,7 +9,7 @@
 
 use super::endpoint::{Endpoints, Uses};
 use super::reason::{PolicyUse, Skipped, Standing};
-use super::{Family, NodeView, guard, proto};
+use super::{BackendKey, Family, NodeView, guard, proto};
 use crate::model::{Service, ServicePort, ServiceType, TrafficPolicy};
 use lb_common::layout::frontend::{Choice, FrontendKey, FrontendValue};
 use lb_common::wire::{Addr, Port};
@@ -184,8 +184,16 @@ fn external_sides(policy: TrafficPolicy, node: &NodeView) -> (Side, Side) {
 }
 
 /// Adds what an empty set means: usable endpoints, but none that a `Local` policy allows here,
-/// drops; none anywhere refuses.
-pub fn with_verdicts(mut plans: Vec<FrontendPlan>, endpoints: &Endpoints) -> Vec<FrontendPlan> {
+/// drops; none anywhere refuses. Clients of this node at a `ClusterIP` get a `name_server` first.
+pub fn with_verdicts(
+    mut plans: Vec<FrontendPlan>,
+    endpoints: &Endpoints,
+    name_server: Option<BackendKey>,
+) -> Vec<FrontendPlan> {
+    let is_internal = |plan: &&mut FrontendPlan| plan.kind == FrontendValue::CLUSTER_IP;
+    for plan in plans.iter_mut().filter(is_internal).filter(|_| name_server.is_some()) {
+        plan.inside.flags |= Choice::AGENT;
+    }
     let drops = endpoints.any_usable && endpoints.local.is_empty();
     let local = Choice::LOCAL | if drops { Choice::DROP } else { 0 };
     let sides = plans.iter_mut().flat_map(|plan| [&mut plan.inside, &mut plan.outside]);

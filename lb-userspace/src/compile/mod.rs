@@ -19,6 +19,8 @@ pub mod frontend;
 pub mod explain;
 /// What a load balancer in front of the cluster is told.
 pub mod health;
+/// The node's own name server in the place of the cluster's.
+pub mod name_server;
 
 use crate::model::{
     AffinityScope, Algorithm, EndpointSlice, ObjectName, Protocol, Service, ServicePort,
@@ -34,6 +36,7 @@ pub use endpoint::{BackendKey, BackendPlan};
 pub use explain::{Explanation, explanation};
 pub use frontend::{FrontendPlan, Side};
 pub use guard::Prefix;
+pub use name_server::NameServer;
 pub use node::NodeView;
 
 /// An address family.
@@ -117,6 +120,8 @@ pub struct PortPlan {
     pub cluster: Vec<BackendKey>,
     /// Those that they may choose where one does.
     pub local: Vec<BackendKey>,
+    /// The agent's own name server, which clients of this node get while it is there.
+    pub name_server: Option<BackendKey>,
     /// Clients that may use its guarded frontends.
     pub sources: BTreeSet<Prefix>,
     /// Seconds for which a silent client is remembered; `None`: no affinity.
@@ -151,15 +156,17 @@ pub fn plan(service: &Service, slices: &BTreeMap<String, EndpointSlice>, node: &
             if frontends.is_empty() {
                 continue;
             }
+            let name_server = node.stands_for(service, port, family);
             let uses = frontend::uses(service, port, family);
             let endpoints = endpoint::of(port, slices.values(), family, node, uses);
             plan.ports.push(PortPlan {
                 name: name(service, port, family),
                 info: info(service, port, family),
-                frontends: frontend::with_verdicts(frontends, &endpoints),
+                frontends: frontend::with_verdicts(frontends, &endpoints, name_server),
                 backends: endpoints.backends,
                 cluster: endpoints.cluster,
                 local: endpoints.local,
+                name_server,
                 sources: guard::sources(service, family, node),
                 affinity_timeout_s: service.affinity_timeout_s,
                 shared_affinity: has_affinity && service.affinity_scope == AffinityScope::Service,

@@ -1,7 +1,7 @@
 //! What the rules need to know of the node.
 
-use super::Family;
-use crate::model::{Endpoint, Node, TrafficPolicy};
+use super::{BackendKey, Family, NameServer};
+use crate::model::{Endpoint, Node, Service, ServicePort, TrafficPolicy};
 use ipnet::IpNet;
 use lb_common::layout::frontend::Choice;
 use lb_common::wire::Addr;
@@ -36,6 +36,8 @@ pub struct NodeView {
     pub can_tell_pods: bool,
     /// Pods that ask a `ClusterIP` are masqueraded too.
     pub masquerade_all: bool,
+    /// The agent's own name server, if it takes the place of the cluster's.
+    pub name_server: Option<NameServer>,
 }
 
 impl NodeView {
@@ -48,6 +50,16 @@ impl NodeView {
     /// Whether an endpoint runs here.
     pub(super) fn has(&self, endpoint: &Endpoint) -> bool {
         endpoint.node.as_ref().is_some_and(|name| !name.is_empty() && *name == self.name)
+    }
+
+    /// Where the agent answers DNS questions in the place of a port of a Service.
+    pub(super) fn stands_for(
+        &self,
+        service: &Service,
+        port: &ServicePort,
+        family: Family,
+    ) -> Option<BackendKey> {
+        self.name_server.as_ref()?.stands_for(service, port, family)
     }
 
     /// Bits of [`Choice`] for a `ClusterIP`, inside and outside. kube-proxy looks at the source

@@ -1,7 +1,9 @@
 //! What the operator wants of the name server.
 
 use super::{bind_address, written};
+use crate::compile::NameServer;
 use crate::dns::Settings;
+use crate::model::ObjectName;
 use clap::Args;
 use hickory_proto::rr::Name;
 use ipnet::IpNet;
@@ -22,6 +24,10 @@ pub struct Dns {
         default_value = ""
     )]
     pub dns_listen: Vec<Option<SocketAddr>>,
+    /// Service of the cluster's DNS, such as kube-system/kube-dns: clients of this node that ask its
+    /// `ClusterIP` at port 53 are answered here while the agent is there, else by its endpoints
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = service)]
+    pub dns_service: Option<ObjectName>,
     /// The domain of the cluster's names
     #[arg(long, value_name = "NAME", value_parser = domain, default_value = "cluster.local")]
     pub cluster_domain: Name,
@@ -59,13 +65,26 @@ impl Dns {
             ttl: self.dns_ttl,
             allow: allow.to_vec(),
             ranges: services.iter().chain(pods).copied().collect(),
+            name_server: self.name_server(),
+        })
+    }
+
+    /// In the place of which Service it answers, and where: at the first address of each family that
+    /// pods can reach.
+    pub fn name_server(&self) -> Option<NameServer> {
+        let service = self.dns_service.clone()?;
+        let reachable = self.dns_listen.iter().flatten().filter(|addr| !addr.ip().is_loopback());
+        let first = |v4| reachable.clone().find(|addr| addr.is_ipv4() == v4).copied();
+        Some(NameServer {
+            service,
+            addrs: [first(true), first(false)].into_iter().flatten().collect(),
         })
     }
 
     /// Whether the arguments make sense.
     ///
     /// # Errors
-    /// An address is no single one.
+    /// An address is no single one, or there is none where a Service needs one.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         for addr in self.dns_listen.iter().flatten() {
             anyhow::ensure!(
@@ -74,8 +93,23 @@ impl Dns {
                  that was asked; list the addresses"
             );
         }
+        let nowhere = self.name_server().is_some_and(|own| own.addrs.is_empty());
+        anyhow::ensure!(
+            !nowhere,
+            "--dns-service needs --dns-listen with an address of the node that pods can reach, such \
+             as 192.0.2.1:10053"
+        );
         Ok(())
     }
+}
+
+/// A Service with its namespace.
+fn service(text: &str) -> Result<ObjectName, String> {
+    let parts = text.split_once('/').filter(|(namespace, name)| {
+        !namespace.is_empty() && !name.is_empty() && !name.contains('/')
+    });
+    let (namespace, name) = parts.ok_or("expected NAMESPACE/NAME, such as kube-system/kube-dns")?;
+    Ok(ObjectName::new(namespace, name))
 }
 
 /// A domain, with or without the dot of the root.
@@ -140,6 +174,18 @@ mod tests {
     }
 
     #[test]
+    fn the_first_reachable_address_of_each_family_stands_for_the_service() {
+        let listen = "--dns-listen=127.0.0.1:53,192.0.2.1:53,192.0.2.2:53,[fd00::1]:54";
+        let told = settings(&[listen, "--dns-service", "kube-system/kube-dns"]);
+        let own = told.unwrap().unwrap().name_server.unwrap();
+        assert_eq!(own.service, ObjectName::new("kube-system", "kube-dns"));
+        assert_eq!(own.addrs, ["192.0.2.1:53", "[fd00::1]:54"].map(|addr| addr.parse().unwrap()));
+        assert!(settings(&[listen]).unwrap().unwrap().name_server.is_none());
+        let loopback = settings(&["--dns-listen=127.0.0.1:53", "--dns-service=a/b"]);
+        assert!(loopback.unwrap_err().contains("--dns-service needs --dns-listen"));
+    }
+
+    #[test]
     fn upstreams_have_port_53_unless_it_is_said_otherwise() {
         let listen = "--dns-listen=127.0.0.1:53";
         let told = settings(&[listen, "--dns-upstream", "192.0.2.1,[fd00::1]:5353,fd00::2"]);
@@ -157,6 +203,10 @@ mod tests {
             (["--cluster-domain", ""], "expected a domain"),
             (["--dns-upstream", "ns.example"], "expected an address"),
             (["--dns-ttl", "3601"], "3601 is not in 0..=3600"),
+            (["--dns-service", "kube-dns"], "expected NAMESPACE/NAME"),
+            (["--dns-service", "/kube-dns"], "expected NAMESPACE/NAME"),
+            (["--dns-service", "a/b/c"], "expected NAMESPACE/NAME"),
+            (["--dns-service", "kube-system/kube-dns"], "--dns-service needs --dns-listen"),
         ] {
             let said = settings(&arguments).unwrap_err();
             assert!(said.contains(expect), "{said}");

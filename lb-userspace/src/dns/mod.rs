@@ -10,6 +10,8 @@
 mod answer;
 /// Names outside of the cluster.
 mod forward;
+/// Proof that it answers.
+mod heartbeat;
 /// Labels and names.
 mod name;
 /// Sockets.
@@ -22,8 +24,9 @@ pub mod zone;
 pub use crate::metrics::dns::Transport;
 pub use server::access::Access;
 
+use crate::compile::NameServer;
 use crate::metrics::dns::Numbers;
-use crate::model::{Change, Problem};
+use crate::model::{Change, ObjectName, Problem, Service};
 use answer::Answerer;
 use forward::{Forwarder, resolv};
 use hickory_proto::rr::Name;
@@ -55,6 +58,8 @@ pub struct Settings {
     pub allow: Vec<IpNet>,
     /// Where addresses of the cluster lie.
     pub ranges: Vec<IpNet>,
+    /// In the place of which Service it answers, and where.
+    pub name_server: Option<NameServer>,
 }
 
 /// A name server at work; it ends when dropped.
@@ -64,6 +69,9 @@ pub struct Dns {
     access: Access,
     numbers: Numbers,
     writer: Writer,
+    domain: Name,
+    name_server: Option<NameServer>,
+    upstreams: Vec<SocketAddr>,
     tasks: JoinSet<()>,
 }
 
@@ -80,12 +88,12 @@ impl Dns {
     pub fn start(settings: Settings) -> Self {
         let upstreams = upstreams(&settings);
         let numbers = Numbers::new(&upstreams);
-        let access = Access::new(settings.allow);
+        let access = Access::new(settings.allow.clone());
         let zone = Arc::new(Zone::new(
             zone::Settings {
-                domain: settings.domain,
+                domain: settings.domain.clone(),
                 ttl: settings.ttl,
-                ranges: settings.ranges,
+                ranges: settings.ranges.clone(),
                 servers: addresses(&settings.listen),
             },
             u32::try_from(Timestamp::now().as_second()).unwrap_or_default(),
@@ -94,10 +102,21 @@ impl Dns {
         let answerer = Answerer { zone: zone.clone(), forwarder };
         let server = Arc::new(Server::new(answerer, access.clone(), numbers.clone()));
         let mut tasks = JoinSet::new();
-        for addr in settings.listen {
-            tasks.spawn(server.clone().serve(addr));
+        for addr in &settings.listen {
+            tasks.spawn(server.clone().serve(*addr));
         }
-        Self { server, access, numbers, writer: Writer::new(zone), tasks }
+        let Settings { domain, name_server, .. } = settings;
+        let writer = Writer::new(zone);
+        Self { server, access, numbers, writer, domain, name_server, upstreams, tasks }
+    }
+
+    /// From now on every answer at an address where it stands for a Service is `told`.
+    pub fn prove(&mut self, told: impl Fn(IpAddr) + Clone + Send + 'static) {
+        for addr in self.name_server.iter().flat_map(|own| &own.addrs) {
+            let (addr, told) = (*addr, told.clone());
+            let told = move || told(addr.ip());
+            self.tasks.spawn(heartbeat::follow(addr, self.domain.clone(), told));
+        }
     }
 
     /// For the agent's loop.
@@ -134,10 +153,33 @@ impl Dns {
             Change::Node(node) => self.access.set_pods(node.pod_cidrs.clone()),
             // The Node would have been among what existed.
             Change::Synced => self.access.set_complete(),
-            Change::Service(..) | Change::Slice(..) | Change::Watched(..) | Change::Problems(_) => {
-            }
+            Change::Service(name, service) => self.look_for_loops(name, service.as_deref()),
+            Change::Slice(..) | Change::Watched(..) | Change::Problems(_) => {}
         }
         self.writer.take_in(change);
+    }
+
+    /// An upstream at the address of the Service that this stands for would be this itself.
+    fn look_for_loops(&self, name: &ObjectName, service: Option<&Service>) {
+        if self.name_server.as_ref().is_none_or(|own| own.service != *name) {
+            return;
+        }
+        let own = service.map(|service| service.cluster_ips.as_slice()).unwrap_or_default();
+        for upstream in &self.upstreams {
+            let problem = own.contains(&upstream.ip()).then(|| loops(name, *upstream));
+            self.server.set_problem(*upstream, problem);
+        }
+    }
+}
+
+fn loops(name: &ObjectName, upstream: SocketAddr) -> Problem {
+    Problem {
+        subject: "--dns-upstream".to_owned(),
+        field: String::new(),
+        message: format!(
+            "{upstream} is Service {name}, whose place this agent takes (--dns-service): it would \
+             ask itself, and names outside of the cluster are not found; name the servers behind it"
+        ),
     }
 }
 

@@ -102,7 +102,7 @@ impl Addresses {
     /// What a frontend adds to the meaning of its address.
     fn frontend(&self, value: &FrontendValue) -> u32 {
         let set = |on, bit| if on { bit } else { 0 };
-        let usable = value.inside.len != 0 || value.outside.len != 0;
+        let usable = value.inside.slots() != 0 || value.outside.slots() != 0;
         AddressValue::FRONTEND
             | set(value.kind == FrontendValue::CLUSTER_IP, AddressValue::CLUSTER_IP)
             | set(self.answer_ping && usable, AddressValue::ANSWERS_PING)

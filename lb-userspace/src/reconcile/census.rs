@@ -37,7 +37,7 @@ impl Tables {
             } else {
                 (Policy::External, value.outside)
             };
-            if choice.len == 0 && choice.flags & Choice::DROP != 0 {
+            if choice.slots() == 0 && choice.flags & Choice::DROP != 0 {
                 found.insert((policy, value.service));
             }
         }

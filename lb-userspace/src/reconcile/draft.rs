@@ -14,6 +14,10 @@ use lb_common::layout::backend::BackendValue;
 use lb_common::layout::frontend::{Choice, FrontendValue};
 use lb_common::wire::{Addr, IpProto, Port};
 
+/// What the agent's own name server is, beside what an endpoint at its address may be.
+const OWN: u8 =
+    BackendValue::AGENT | BackendValue::LOCAL | BackendValue::READY | BackendValue::SERVING;
+
 /// A planned port, half way.
 pub(super) struct Draft<'a> {
     port: &'a PortPlan,
@@ -46,7 +50,12 @@ impl<'a> Draft<'a> {
         }
         self.tables.services.insert(self.new.id, self.port.info);
         for (key, plan) in &self.port.backends {
-            self.backend(*key, plan, ids, actual)?;
+            let own = if self.port.name_server == Some(*key) { OWN } else { 0 };
+            self.backend(*key, plan.flags | own, ids, actual)?;
+        }
+        let endpoints = &self.port.backends;
+        if let Some(own) = self.port.name_server.filter(|own| !endpoints.contains_key(own)) {
+            self.backend(own, OWN, ids, actual)?;
         }
         let cluster = self.range(TrafficPolicy::Cluster, ids, actual)?;
         let local = self.range(TrafficPolicy::Local, ids, actual)?;
@@ -63,7 +72,7 @@ impl<'a> Draft<'a> {
     fn backend(
         &mut self,
         key: BackendKey,
-        plan: &BackendPlan,
+        flags: u8,
         ids: &mut Ids,
         actual: &Tables,
     ) -> Result<(), Full> {
@@ -73,12 +82,12 @@ impl<'a> Draft<'a> {
         let cell = actual.backends.get(&id);
         let serves = |flags: u8| flags & BackendValue::SERVING != 0;
         let stopped =
-            cell.is_some_and(|cell| cell.service != 0 && serves(cell.flags)) && !serves(plan.flags);
+            cell.is_some_and(|cell| cell.service != 0 && serves(cell.flags)) && !serves(flags);
         let value = BackendValue {
             addr: key.addr,
             port: key.port,
             proto: proto(self.port.name.protocol),
-            flags: plan.flags,
+            flags,
             service: self.new.id,
             // UDP flows follow endpoints that serve; TCP does not look at the generation.
             generation: cell.map_or(1, |cell| generation(cell, stopped)),
@@ -98,18 +107,24 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The range of one set, as (first slot, length): one that holds it already, or a fresh one.
-    /// Both sets share a range if they are the same.
+    /// The range of one set, as (first slot, how many to choose from): one that holds it already,
+    /// or a fresh one. Both sets share a range if they are the same.
     fn range(
         &mut self,
         policy: TrafficPolicy,
         ids: &mut Ids,
         actual: &Tables,
     ) -> Result<(u32, u32), Full> {
-        let slots = self.slots(policy);
-        let Some(len) = u32::try_from(slots.len()).ok().filter(|len| *len != 0) else {
+        let mut slots = self.slots(policy);
+        let to_choose = slots.len();
+        slots.extend(self.own(policy));
+        let (Ok(to_choose), Ok(len)) = (u32::try_from(to_choose), u32::try_from(slots.len()))
+        else {
             return Ok((0, 0));
         };
+        if len == 0 {
+            return Ok((0, 0));
+        }
         let owned = self.old.ranges.keys().filter_map(|base| actual.slots.get_key_value(base));
         let same = self.tables.slots.iter().chain(owned).find(|(_, known)| **known == slots);
         let base = match same {
@@ -118,7 +133,7 @@ impl<'a> Draft<'a> {
         };
         self.new.ranges.insert(base, len);
         self.tables.slots.insert(base, slots);
-        Ok((base, len))
+        Ok((base, to_choose))
     }
 
     /// The slots of one set; none if no frontend leads there.
@@ -136,6 +151,15 @@ impl<'a> Draft<'a> {
         let backend = |key: &BackendKey| Some((*key, *self.new.backends.get(key)?));
         let backends: Vec<(BackendKey, u32)> = keys.iter().filter_map(backend).collect();
         slots::of(&backends, self.port.algorithm)
+    }
+
+    /// The agent's own name server, where a frontend leads to it before all others.
+    fn own(&self, policy: TrafficPolicy) -> Option<u32> {
+        let leads = |plan: &FrontendPlan| {
+            plan.inside.policy == policy && plan.inside.flags & Choice::AGENT != 0
+        };
+        let own = self.port.name_server.filter(|_| self.port.frontends.iter().any(leads))?;
+        self.new.backends.get(&own).copied()
     }
 
     fn frontend(&self, plan: &FrontendPlan, [cluster, local]: [(u32, u32); 2]) -> FrontendValue {

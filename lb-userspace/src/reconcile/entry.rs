@@ -74,8 +74,11 @@ pub(super) fn adopt(actual: &Tables) -> BTreeMap<PortName, Entry> {
     for (key, value) in &actual.frontends {
         let entry = entries.entry(value.service).or_default();
         entry.frontends.insert(*key, *value);
-        let choices = [value.inside, value.outside].into_iter().filter(|choice| choice.len != 0);
-        entry.ranges.extend(choices.map(|choice| (choice.base, choice.len)));
+        // Where only one of two names the agent's slot, the range is as long as that one says.
+        for choice in [value.inside, value.outside].iter().filter(|choice| choice.slots() != 0) {
+            let len = entry.ranges.entry(choice.base).or_default();
+            *len = choice.slots().max(*len);
+        }
     }
     for key in actual.source_ranges.keys() {
         let range = Prefix { len: key.prefix_len.saturating_sub(ID_BITS), addr: key.addr };

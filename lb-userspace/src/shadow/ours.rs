@@ -25,8 +25,10 @@ fn lead(tables: &Tables, value: &FrontendValue) -> Lead {
     let inside = value.kind == FrontendValue::CLUSTER_IP;
     let choice = if inside { value.inside } else { value.outside };
     match tables.slots.get(&choice.base).filter(|_| choice.len != 0) {
+        // kube-proxy knows no name server of the node.
         Some(slots) => {
-            let backends = slots.iter().filter_map(|id| tables.backends.get(id));
+            let slots = slots.iter().take(choice.len as usize);
+            let backends = slots.filter_map(|id| tables.backends.get(id));
             let addr = |addr: lb_common::wire::Addr| addr.to_ip();
             let socket = backends.map(|one| SocketAddr::new(addr(one.addr), one.port.number()));
             Lead::To(socket.collect())

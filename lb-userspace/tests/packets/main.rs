@@ -84,5 +84,7 @@ mod ping;
 mod ranges;
 /// Ports of a virtual address that no Service has.
 mod closed;
+/// The agent of this node as a backend.
+mod agent;
 /// Flows that another proxy translates.
 mod foreign;

@@ -7,7 +7,7 @@ use crate::network::{self, Link};
 use crate::tables::SERVICE;
 use crate::wire::Wire;
 use aya::Ebpf;
-use aya::maps::{HashMap, MapData};
+use aya::maps::{Array, HashMap, MapData};
 use aya::programs::links::LinkOrder;
 use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
 use aya::programs::{SchedClassifier, TcAttachType, TestRun as _, TestRunOptions};
@@ -85,6 +85,7 @@ pub(crate) struct Rig {
     pub(crate) fragments: Hash<FragmentKey, FragmentValue>,
     /// Fragments that wait.
     pub(crate) held: Hash<HeldKey, HeldValue>,
+    heartbeats: Array<MapData, u64>,
     pub(crate) case: Case,
     /// The link that packets come in by.
     pub(crate) link: u32,
@@ -172,8 +173,9 @@ impl Rig {
         let maps = Maps::take(&mut ebpf).unwrap();
         let fragments = ebpf.take_map(name::FRAGMENTS).unwrap().try_into().unwrap();
         let held = ebpf.take_map(name::HELD).unwrap().try_into().unwrap();
+        let heartbeats = ebpf.take_map(name::HEARTBEATS).unwrap().try_into().unwrap();
         let case = Case::all().next().unwrap();
-        Self { ebpf, maps, fragments, held, case, link: LINK, counted: BTreeMap::new() }
+        Self { ebpf, maps, fragments, held, heartbeats, case, link: LINK, counted: BTreeMap::new() }
     }
 
     /// Empties all maps. Counters go on; scenes look at their growth.
@@ -182,6 +184,7 @@ impl Rig {
         self.forget();
         empty(&mut self.fragments);
         empty(&mut self.held);
+        self.set_heartbeats([0, 0]);
         let tables = self.maps.tables().unwrap();
         for edit in tables::diff(&tables, &Tables::default()) {
             self.edit(edit);
@@ -190,6 +193,14 @@ impl Rig {
             self.edit(Edit::Backend(id, Zeroable::zeroed()));
         }
         self.count_anew();
+    }
+
+    /// Says when the agent's name server answered last, by family: nanoseconds of the monotonic
+    /// clock.
+    pub(crate) fn set_heartbeats(&mut self, beats: [u64; 2]) {
+        for (index, beat) in (0..).zip(beats) {
+            self.heartbeats.set(index, beat, 0).unwrap();
+        }
     }
 
     /// Lets [`Rig::reasons`] begin here.

@@ -4,9 +4,8 @@
 //! node, with `KUBECONFIG`, `NODE_NAME` and `CLUSTER_CIDR` in its environment.
 
 use super::Options;
-use crate::step::{Step, step};
+use crate::step::{self, Step, step};
 use anyhow::{Context as _, Result, bail, ensure};
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -18,6 +17,8 @@ use std::time::{Duration, Instant};
 pub(super) const STATE: &str = "/run/lb";
 /// The nodes, by name.
 pub(super) const NODES: [&str; 3] = ["node-a", "node-b", "node-c"];
+/// How many of Kubernetes' tests run at a time.
+const AT_A_TIME: &str = "4";
 /// Until the agents of all nodes serve.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -30,6 +31,8 @@ pub(super) struct Cluster {
     ip_family: String,
     /// How the agent is started.
     command: String,
+    /// Its flags beside those that it has on every node.
+    flags: String,
 }
 
 impl Cluster {
@@ -41,11 +44,12 @@ impl Cluster {
         let mut cluster = Self {
             scripts,
             command: String::new(),
+            flags: String::new(),
             programs,
             cni: options.cni.clone(),
             ip_family: options.ip_family.clone(),
         };
-        cluster.command = agent_command(&cluster.programs, "");
+        cluster.command = cluster.agent_command(&cluster.programs, "");
         step("build Kubernetes (a quarter of an hour for the first time)", |step| {
             step.run(cluster.script("build.sh"))
         })?;
@@ -80,17 +84,27 @@ impl Cluster {
     /// Stops all agents (SIGTERM) and starts those in `programs`, each behind the words of
     /// `prefix`.
     pub(super) fn replace_agents(&mut self, programs: &Path, prefix: &str) -> Result<()> {
-        self.command = agent_command(programs, prefix);
+        self.command = self.agent_command(programs, prefix);
+        self.start_agents("restart")
+    }
+
+    /// Stops all agents and starts them with these flags beside those that they always have.
+    pub(super) fn set_flags(&mut self, flags: &str) -> Result<()> {
+        flags.clone_into(&mut self.flags);
+        self.command = self.agent_command(&self.programs, "");
         self.start_agents("restart")
     }
 
     /// Kills all agents (SIGKILL) and starts them again.
     pub(super) fn kill_agents(&self) -> Result<()> {
-        for node in NODES {
-            // Its pid stands in a file that proxy.sh knows it by.
-            output(self.in_node(node).args(["sh", "-c", "kill -KILL $(cat /run/proxy.pid)"]))?;
-        }
+        NODES.iter().try_for_each(|node| self.kill_agent(node))?;
         self.start_agents("start")
+    }
+
+    /// Kills the agent of a node (SIGKILL).
+    pub(super) fn kill_agent(&self, node: &str) -> Result<()> {
+        // Its pid stands in a file that proxy.sh knows it by.
+        output(self.in_node(node).args(["sh", "-c", "kill -KILL $(cat /run/proxy.pid)"])).map(drop)
     }
 
     /// Stops the nodes' own agents; nothing takes their place.
@@ -117,7 +131,7 @@ impl Cluster {
 
     /// What an agent that touches nothing says beside the kube-proxy of a node.
     pub(super) fn shadow(&self, node: &str) -> Result<String> {
-        let shadow = format!("{} --shadow --once", agent_command(&self.programs, ""));
+        let shadow = format!("{} --shadow --once", self.agent_command(&self.programs, ""));
         let said = self.beside_proxy(node, "exec bash -c \"$1\"").arg(shadow).output()?;
         let text = String::from_utf8_lossy(&said.stdout).into_owned();
         ensure!(said.status.success(), "{text}{}", String::from_utf8_lossy(&said.stderr));
@@ -129,7 +143,7 @@ impl Cluster {
         /// Prints kube-proxy's process id, and leaves the agent's in its place.
         const START: &str = "setsid bash -c 'echo $$ >/run/proxy.pid; exec bash -c \"$1\"' - \"$1\" \
              </dev/null >>/proc/$old/fd/1 2>&1 & echo $old";
-        let agent = agent_command(&self.programs, "");
+        let agent = self.agent_command(&self.programs, "");
         let old = text(output(self.beside_proxy(node, START).arg(agent))?)?;
         self.await_agent(node, &old)?;
         output(self.in_node(node).args(["kill", old.trim()])).map(drop)
@@ -228,6 +242,24 @@ impl Cluster {
         Ok(addresses.split(' ').next().unwrap_or_default().parse()?)
     }
 
+    /// Runs Kubernetes' own tests whose names match `focus` and not `skipped`.
+    pub(super) fn official(&self, focus: &str, skipped: &str) -> Result<()> {
+        let mut tests = self.script("e2e.sh");
+        tests.arg(focus).env("PROCS", AT_A_TIME).env("SKIP", skipped);
+        step::show(&mut tests)
+    }
+
+    /// The agent as a node starts it, behind the words of `prefix`.
+    fn agent_command(&self, programs: &Path, prefix: &str) -> String {
+        let agent = programs.join("lb-agent");
+        format!(
+            "exec {prefix} {} run --kubeconfig $KUBECONFIG --node $NODE_NAME --cluster-cidr \
+             $CLUSTER_CIDR --state-dir {STATE} {}",
+            agent.display(),
+            self.flags
+        )
+    }
+
     fn tell(&self, verb: &[&str], manifest: &str) -> Result<()> {
         let mut command = self.script("kubectl.sh");
         command.args(verb).args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null());
@@ -236,23 +268,6 @@ impl Cluster {
         ensure!(child.wait()?.success(), "kubectl refused the manifest");
         Ok(())
     }
-}
-
-/// The agent as a node starts it.
-fn agent_command(programs: &Path, prefix: &str) -> String {
-    let agent = programs.join("lb-agent");
-    let mut command = format!("exec {prefix} {} run", agent.display());
-    for words in [
-        "--kubeconfig $KUBECONFIG",
-        "--node $NODE_NAME",
-        "--cluster-cidr $CLUSTER_CIDR",
-        "--state-dir",
-        STATE,
-    ] {
-        // Writing to text cannot fail.
-        let _ = write!(command, " {words}");
-    }
-    command
 }
 
 /// Runs a command to its end.

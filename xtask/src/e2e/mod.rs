@@ -20,8 +20,10 @@ mod takeover;
 mod rights;
 /// The manifests.
 mod chart;
+/// The cluster's names.
+mod dns;
 
-use crate::{build, root, step};
+use crate::{build, root};
 use anyhow::{Result, bail};
 use cluster::Cluster;
 use std::path::PathBuf;
@@ -69,10 +71,13 @@ enum Check {
     Chart,
     /// Nodes move from kube-proxy to the agent under traffic: no connection notices
     Takeover,
+    /// Agents in the place of the cluster's name servers: one is killed under questions, and
+    /// Kubernetes' own tests of DNS pass
+    Dns,
 }
 
-const CHECKS: [Check; 5] =
-    [Check::Rights, Check::Disruption, Check::Outage, Check::Chart, Check::Takeover];
+const CHECKS: [Check; 6] =
+    [Check::Rights, Check::Disruption, Check::Outage, Check::Chart, Check::Takeover, Check::Dns];
 
 /// Tests of Kubernetes' that a service proxy has to pass.
 const OFFICIAL: &str = "\\[sig-network\\] (Services|Conntrack|EndpointSlice|EndpointSliceMirroring|\
@@ -82,8 +87,6 @@ const OFFICIAL: &str = "\\[sig-network\\] (Services|Conntrack|EndpointSlice|Endp
 const SKIPPED: &str = "\\[Slow\\]|\\[Disruptive\\]|\\[Flaky\\]|Provider:GCE|Feature:SCTP";
 /// What a cluster of one family cannot.
 const DUAL: &str = "Feature:IPv6DualStack";
-/// How many of them run at a time.
-const AT_A_TIME: &str = "4";
 
 /// Starts a cluster and checks what was asked for.
 pub fn run(options: &Options) -> Result<()> {
@@ -107,6 +110,7 @@ fn check(cluster: &mut Cluster, options: &Options) -> Result<()> {
             Check::Outage => outage::check(cluster),
             Check::Chart => chart::check(cluster),
             Check::Takeover => takeover::check(cluster),
+            Check::Dns => dns::check(cluster),
         };
         if let Err(error) = outcome {
             eprintln!("{check:?}: {error:#}");
@@ -122,7 +126,5 @@ fn check(cluster: &mut Cluster, options: &Options) -> Result<()> {
 fn official(cluster: &Cluster, focus: &str, ip_family: &str) -> Result<()> {
     let skipped =
         if ip_family == "dual" { SKIPPED.to_owned() } else { format!("{SKIPPED}|{DUAL}") };
-    let mut tests = cluster.script("e2e.sh");
-    tests.arg(focus).env("PROCS", AT_A_TIME).env("SKIP", skipped);
-    step::show(&mut tests)
+    cluster.official(focus, &skipped)
 }

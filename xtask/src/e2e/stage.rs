@@ -1,7 +1,7 @@
 //! A Service with pods on every node, and clients that count what happens to their connections.
 
 use super::cluster::{Cluster, NODES, eventually, output};
-use crate::lab::traffic::{READY, connect, hold};
+use crate::lab::traffic::{READY, ask, connect, hold};
 use anyhow::{Context as _, Result, ensure};
 use serde::de::DeserializeOwned;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -97,6 +97,17 @@ impl Stage {
             ..connect::Options::to(self.target(place))
         };
         self.start(cluster, place, "connect", options.parallel(4 * rate).arguments())
+    }
+
+    /// Asks a name server from a pod of the first node, and returns when it has begun.
+    pub(super) fn ask(
+        &self,
+        cluster: &Cluster,
+        options: &ask::Options,
+    ) -> Result<Client<ask::Report>> {
+        let mut client = self.start(cluster, Place::Pod, "ask", options.arguments())?;
+        client.await_ready()?;
+        Ok(client)
     }
 
     /// TCP segments that the kernel of a client had to send again, since it started.

@@ -1,7 +1,7 @@
 //! `xtask lab`: verbs that labs use themselves, and two for people.
 
 use super::kubia::Kubia;
-use super::traffic::{bulk, connect, hold, serve};
+use super::traffic::{ask, bulk, connect, hold, serve};
 use super::{exec, sweep};
 use anyhow::Result;
 use std::thread;
@@ -23,6 +23,8 @@ enum Verb {
     Connect(connect::Options),
     /// Keep long connections talking
     Hold(hold::Options),
+    /// Ask a name server and count who answers
+    Ask(ask::Options),
     /// Transfer bytes and check them
     Bulk(bulk::Options),
     /// Build the kubia network with its servers, and keep it until Ctrl-C
@@ -38,6 +40,7 @@ pub fn run(options: &Options) -> Result<()> {
         Verb::Serve(options) => serve::run(options),
         Verb::Connect(options) => connect::run(options),
         Verb::Hold(options) => hold::run(options),
+        Verb::Ask(options) => ask::run(options),
         Verb::Bulk(options) => bulk::run(options),
         Verb::Kubia => keep(),
         Verb::Sweep => sweep(),

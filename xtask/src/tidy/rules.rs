@@ -31,10 +31,11 @@ const PURE: [&str; 4] = ["model", "environment", "compile", "reconcile"];
 const IMPURE: [&str; 4] = ["tokio", "aya", "async", "await"];
 
 /// The only files with `unsafe`.
-const UNSAFE: [&str; 8] = [
+const UNSAFE: [&str; 9] = [
     "lb-ebpf/src/packet.rs",
     "lb-ebpf/src/socket.rs",
-    "lb-ebpf/src/maps.rs",
+    "lb-ebpf/src/maps/mod.rs",
+    "lb-ebpf/src/maps/flow.rs",
     "lb-ebpf/src/kernel.rs",
     "lb-ebpf/src/main.rs",
     "lb-ebpf/src/bench/main.rs",

@@ -1,6 +1,7 @@
 //! An agent on a node, and the folder of manifests that it reads.
 
 use crate::patience::{LONG, eventually};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,6 +45,11 @@ impl Deployment {
     /// Ends it as a service manager would (SIGTERM).
     pub(crate) fn stop(&mut self) {
         self.agent.take().unwrap().stop().unwrap();
+    }
+
+    /// Sends it a signal that does not end it.
+    pub(crate) fn signal(&mut self, signal: Signal) {
+        self.agent.as_mut().unwrap().process().signal(signal).unwrap();
     }
 
     /// The folder of manifests.

@@ -81,6 +81,8 @@ mod refusal;
 mod manifests;
 /// What names lead to.
 mod names;
+/// The cluster's DNS, answered on the node.
+mod node_local;
 /// Settings that change.
 mod settings;
 /// What `lb-agent cleanup` leaves.

@@ -5,6 +5,7 @@ use crate::stage::Stage;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 use xtask::lab::Host;
+use xtask::lab::traffic::ask::question;
 
 /// Where pods and others reach it.
 const INSIDE: &str = "10.244.0.1:53";
@@ -21,17 +22,6 @@ const HEADER: usize = 12;
 const NO_ERROR: u8 = 0;
 const NO_SUCH_NAME: u8 = 3;
 const REFUSED: u8 = 5;
-
-/// A question for the addresses of a name.
-fn question(name: &str) -> Vec<u8> {
-    let mut packet = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    for label in name.split('.') {
-        packet.push(u8::try_from(label.len()).unwrap());
-        packet.extend(label.as_bytes());
-    }
-    packet.extend([0, 0, 1, 0, 1]);
-    packet
-}
 
 /// The code of an answer, how many records it has, and the address at its end.
 fn ask(from: &Host, server: &str, name: &str) -> Option<(u8, u8, Option<Ipv4Addr>)> {

@@ -5,6 +5,7 @@ mod explain;
 mod frontend;
 mod guard;
 mod health;
+mod name_server;
 mod node;
 mod plan;
 

@@ -86,7 +86,7 @@ impl Server {
         }
     }
 
-    /// Addresses that could not be opened when they were tried last.
+    /// What is wrong: with addresses that could not be opened, and with upstreams.
     pub(super) fn problems(&self) -> Vec<Problem> {
         let problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
         problems.values().cloned().collect()
@@ -116,7 +116,8 @@ impl Server {
         tokio::join!(datagrams(), datagrams(), connections);
     }
 
-    fn set_problem(&self, addr: SocketAddr, problem: Option<Problem>) {
+    /// What is wrong with an address, if anything is.
+    pub(super) fn set_problem(&self, addr: SocketAddr, problem: Option<Problem>) {
         let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(problem) = problem else {
             problems.remove(&addr);

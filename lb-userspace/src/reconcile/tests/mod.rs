@@ -6,6 +6,7 @@ mod contested;
 mod explain;
 mod full;
 mod guard;
+mod name_server;
 mod ranges;
 mod restart;
 mod stream;
@@ -143,7 +144,7 @@ impl Kernel {
         let mut owners = BTreeMap::new();
         for value in self.tables.frontends.values() {
             for choice in [value.inside, value.outside] {
-                for slot in choice.base..choice.base + choice.len {
+                for slot in choice.base..choice.base + choice.slots() {
                     let id = self.slots[&slot];
                     let owner = self.tables.backends[&id].service;
                     assert_eq!(owner, value.service, "slot {slot} names somebody else's backend");
@@ -189,7 +190,7 @@ impl Kernel {
             if value.kind == FrontendValue::CLUSTER_IP {
                 add(key.addr, AddressValue::CLUSTER_IP);
             }
-            if node.answer_ping && (value.inside.len, value.outside.len) != (0, 0) {
+            if node.answer_ping && (value.inside.slots(), value.outside.slots()) != (0, 0) {
                 add(key.addr, AddressValue::ANSWERS_PING);
             }
         }
@@ -200,13 +201,19 @@ impl Kernel {
     fn read(&self) -> Tables {
         let values = self.tables.frontends.values();
         let choices = values.flat_map(|value| [value.inside, value.outside]);
-        let range = |choice: Choice| (choice.base, self.ids(choice).collect());
-        let slots = choices.filter(|choice| choice.len != 0).map(range).collect();
+        let mut slots = BTreeMap::<u32, Vec<u32>>::new();
+        for choice in choices.filter(|choice| choice.slots() != 0) {
+            let longest = slots.entry(choice.base).or_default();
+            if choice.slots() as usize > longest.len() {
+                *longest = self.ids(choice).collect();
+            }
+        }
         Tables { slots, ..self.tables.clone() }
     }
 
+    /// All that a choice leads to, the agent included.
     fn ids(&self, choice: Choice) -> impl Iterator<Item = u32> {
-        (choice.base..choice.base + choice.len).map(|slot| self.slots[&slot])
+        (choice.base..choice.base + choice.slots()).map(|slot| self.slots[&slot])
     }
 
     fn meanings(&self) -> BTreeMap<FrontendKey, Meaning> {

@@ -1,7 +1,7 @@
 //! Any stream of events, with restarts: see `every_stream_of_events_keeps_every_promise`.
 
 use super::{Agent, Kernel, ROOMY, endpoint, port, service, slice};
-use crate::compile::NodeView;
+use crate::compile::{NameServer, NodeView};
 use crate::model::{AffinityScope, Algorithm, Endpoint, Service, ServiceType, TrafficPolicy};
 use crate::reconcile::Tables;
 use crate::reconcile::planner::NodeTables;
@@ -12,7 +12,7 @@ use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Something happens to an object or to the node.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ enum Event {
     Node(NodeTables),
     /// The node's primary addresses.
     Primary(Vec<IpAddr>),
+    /// The agent takes the place of a Service, or of none.
+    NameServer(Option<NameServer>),
     Restart,
 }
 
@@ -51,7 +53,7 @@ fn any_addresses() -> impl Strategy<Value = Service> {
                 let v6 = Ipv6Addr::new(0xfd00, 0x96, 0, 0, 0, 0, 0, ip.into());
                 service.cluster_ips.push(v6.into());
             }
-            service.ports = vec![port("http", 80), port("https", 443)];
+            service.ports = vec![port("http", 80), port("https", 53)];
             (service.ports[0].node_port, service.ports[1].node_port) = (first, second);
             let source_ranges = ranges.iter().map(|range| range.parse::<IpNet>().unwrap());
             let source_ranges = source_ranges.collect();
@@ -104,6 +106,16 @@ fn any_node() -> impl Strategy<Value = NodeTables> {
     })
 }
 
+/// At an address that may be an endpoint's.
+fn any_name_server() -> impl Strategy<Value = NameServer> {
+    (select(&NAMES[..]), 1..7_u8, any::<bool>()).prop_map(|(name, last, dual)| {
+        let v4 = SocketAddr::from(([10, 0, 0, last], 8443));
+        let v6 = SocketAddr::from(([0xfd00, 0, 0, 0, 0, 0, 0, last.into()], 8443));
+        let addrs = [v4, v6].into_iter().take(if dual { 2 } else { 1 }).collect();
+        NameServer { service: service(name, 1).name, addrs }
+    })
+}
+
 fn any_event() -> impl Strategy<Value = Event> {
     let endpoints = vec(any_endpoint(), 0..6);
     let slices = select(&["0", "1", "2", "3", "4"][..]);
@@ -114,6 +126,7 @@ fn any_event() -> impl Strategy<Value = Event> {
             .prop_map(|(service, name, endpoints)| Event::Slice(service, name, endpoints)),
         1 => any_node().prop_map(Event::Node),
         1 => subsequence(public(), 0..3).prop_map(Event::Primary),
+        1 => option::of(any_name_server()).prop_map(Event::NameServer),
         1 => Just(Event::Restart),
     ]
 }
@@ -129,6 +142,10 @@ fn happen(agent: &mut Agent, event: &Event) {
         Event::Primary(primary) => {
             let primary = primary.clone();
             drop(agent.set_view(NodeView { primary, ..agent.view.clone() }));
+        }
+        Event::NameServer(name_server) => {
+            let name_server = name_server.clone();
+            drop(agent.set_view(NodeView { name_server, ..agent.view.clone() }));
         }
         Event::Restart => restart(agent),
     }

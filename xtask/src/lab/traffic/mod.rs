@@ -17,6 +17,8 @@ pub mod connect;
 pub mod hold;
 /// One large transfer.
 pub mod bulk;
+/// DNS questions.
+pub mod ask;
 
 use super::process::{Process, Program};
 use super::{Host, runtime};
@@ -71,6 +73,13 @@ impl Host {
         report(&self.verb("bulk", options.arguments())?.run()?)
     }
 
+    /// Asks a name server until [`Asking::finish`].
+    pub fn ask(&self, options: &ask::Options) -> Result<Asking> {
+        let mut client = self.verb("ask", options.arguments())?.spawn()?;
+        client.wait_for(READY, PATIENCE)?;
+        Ok(Asking(client))
+    }
+
     fn verb(&self, verb: &str, arguments: Vec<String>) -> Result<Program> {
         let xtask = workspace::programs()?.join("xtask");
         Ok(self.program(xtask).args(["lab", verb]).args(arguments))
@@ -84,6 +93,17 @@ pub struct Held(Process);
 impl Held {
     /// Stops them; how they fared.
     pub fn finish(self) -> Result<hold::Report> {
+        report(&self.0.finish(PATIENCE)?)
+    }
+}
+
+/// Questions that go on.
+#[derive(Debug)]
+pub struct Asking(Process);
+
+impl Asking {
+    /// Stops them; what came of them.
+    pub fn finish(self) -> Result<ask::Report> {
         report(&self.0.finish(PATIENCE)?)
     }
 }

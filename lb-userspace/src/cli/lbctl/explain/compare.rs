@@ -1,6 +1,6 @@
 //! What is wanted beside what is in the maps.
 
-use crate::cli::lbctl::resource::backends::sets;
+use crate::cli::lbctl::resource::backends::{NODE, sets};
 use crate::cli::lbctl::words::EndpointState;
 use crate::compile::endpoint::Outcome;
 use crate::compile::explain::{
@@ -15,7 +15,7 @@ use lb_common::layout::frontend::FrontendKey;
 use lb_common::wire::{Addr, Port};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// A port of a Service in one family.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -47,6 +47,17 @@ pub(super) struct Rules {
     pub(super) node_hints: HintUse,
     /// Topology hints for zones.
     pub(super) zone_hints: HintUse,
+    /// The agent's own name server; null: it has no part.
+    pub(super) name_server: Option<NameServerView>,
+}
+
+/// The agent's own name server, which clients of this node get while it is there.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct NameServerView {
+    /// Where it listens.
+    pub(super) address: SocketAddr,
+    /// The maps do not have it so.
+    pub(super) differs: bool,
 }
 
 /// An address and port.
@@ -100,10 +111,15 @@ pub(super) struct HeldEndpoint {
 }
 
 impl PortView {
+    fn name_server(&self) -> Option<&NameServerView> {
+        self.rules.as_ref()?.name_server.as_ref()
+    }
+
     /// How much of it is not as wanted.
     pub(super) fn differences(&self) -> usize {
         self.frontends.iter().filter(|one| one.differs).count()
             + self.endpoints.iter().filter(|one| one.differs).count()
+            + usize::from(self.name_server().is_some_and(|own| own.differs))
     }
 }
 
@@ -144,11 +160,12 @@ pub(super) fn ports(
 
 fn wanted_port(port: &PortExplanation, held: &Held<'_>) -> PortView {
     let named: BTreeSet<FrontendKey> = port.frontends.iter().map(|one| port.key(one)).collect();
-    let listed: BTreeSet<BackendKey> = port.endpoints.iter().filter_map(key).collect();
+    let own = port.name_server.map(BackendKey::from);
+    let listed: BTreeSet<BackendKey> = port.endpoints.iter().filter_map(key).chain(own).collect();
     let mut frontends: Vec<_> =
         port.frontends.iter().map(|one| held.frontend(port.key(one), one)).collect();
     frontends.extend(held.other_frontends(&named));
-    let mut endpoints: Vec<_> = port.endpoints.iter().map(|one| held.endpoint(one)).collect();
+    let mut endpoints: Vec<_> = port.endpoints.iter().map(|one| held.endpoint(one, own)).collect();
     endpoints.extend(held.other_endpoints(&listed));
     PortView {
         name: port.name.clone(),
@@ -160,6 +177,7 @@ fn wanted_port(port: &PortExplanation, held: &Held<'_>) -> PortView {
             external_policy: port.external_policy,
             node_hints: port.node_hints,
             zone_hints: port.zone_hints,
+            name_server: port.name_server.map(|own| held.name_server(own)),
         }),
         frontends,
         endpoints,
@@ -231,13 +249,21 @@ impl<'a> Held<'a> {
         })
     }
 
-    fn endpoint(&self, wanted: &EndpointExplanation) -> EndpointView {
-        let held = key(wanted).and_then(|key| self.backends.get(&key).copied());
-        let held = held.map(HeldEndpoint::from);
+    fn name_server(&self, address: SocketAddr) -> NameServerView {
+        let held = self.backends.get(&address.into());
+        let is_own = |cell: &&BackendValue| cell.flags & BackendValue::AGENT != 0;
+        NameServerView { address, differs: held.is_none_or(|cell| !is_own(&cell)) }
+    }
+
+    /// `own`: where the agent's own name server listens.
+    fn endpoint(&self, wanted: &EndpointExplanation, own: Option<BackendKey>) -> EndpointView {
+        let key = key(wanted);
+        let held = key.and_then(|key| self.backends.get(&key).copied()).map(HeldEndpoint::from);
+        let used_for = used_for(&wanted.outcome, key.is_some() && key == own);
         EndpointView {
             address: wanted.address,
             port: port(wanted),
-            differs: held.as_ref().map(|held| held.used_for.clone()) != used_for(&wanted.outcome),
+            differs: held.as_ref().map(|held| held.used_for.clone()) != used_for,
             wanted: Some(wanted.clone()),
             held,
         }
@@ -264,9 +290,9 @@ impl From<&BackendValue> for HeldEndpoint {
 }
 
 /// The sets that an endpoint should be in; `None`: it is none.
-fn used_for(outcome: &Outcome) -> Option<Vec<&'static str>> {
+fn used_for(outcome: &Outcome, is_own: bool) -> Option<Vec<&'static str>> {
     let Outcome::Joined { cluster, local, .. } = outcome else { return None };
     let sets = [(*cluster, "cluster"), (*local, "local")];
-    let used = sets.into_iter().filter(|(usage, _)| *usage == Usage::Used);
-    Some(used.map(|(_, set)| set).collect())
+    let used = sets.into_iter().filter(|(usage, _)| *usage == Usage::Used).map(|(_, set)| set);
+    Some(used.chain(is_own.then_some(NODE)).collect())
 }

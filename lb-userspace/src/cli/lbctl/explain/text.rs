@@ -1,6 +1,6 @@
 //! Comparisons in words: per port of the Service what decides, its addresses, its endpoints.
 
-use super::compare::{EndpointView, FrontendView, HeldEndpoint, PortView, Rules};
+use super::compare::{EndpointView, FrontendView, HeldEndpoint, NameServerView, PortView, Rules};
 use super::{Agent, View};
 use crate::cli::lbctl::output::{Cell, Column, Row, Style, Tone, list, paint};
 use crate::cli::lbctl::select::Selector;
@@ -55,6 +55,11 @@ impl Rules {
         let hints = [("hints for nodes", self.node_hints), ("hints for zones", self.zone_hints)];
         for (label, hints) in hints.into_iter().filter(|(_, hints)| is_worth_a_line(*hints)) {
             text += &line(label, &hints.sentence());
+        }
+        if let Some(NameServerView { address, differs }) = &self.name_server {
+            let held = if *differs { "; not so in the maps  (!)" } else { "" };
+            let first = format!("{address}, before the endpoints while it answers{held}");
+            text += &line("clients here", &first);
         }
         text
     }

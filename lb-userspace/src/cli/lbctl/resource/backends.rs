@@ -22,7 +22,8 @@ pub(crate) struct BackendView {
     pub(crate) service_id: u32,
     /// Its name; null: not in `SERVICES`.
     pub(crate) service: Option<PortRef>,
-    /// What is known of it: `ready`, `serving`, `terminating`, `local`, `cluster-set`, `local-set`.
+    /// What is known of it: `ready`, `serving`, `terminating`, `local`, `cluster-set`, `local-set`,
+    /// `agent`.
     pub(crate) flags: Vec<&'static str>,
     /// How often the cell changed its owner.
     pub(crate) generation: u32,
@@ -30,17 +31,24 @@ pub(crate) struct BackendView {
     pub(crate) traffic: TrafficView,
 }
 
-const CONDITIONS: [(u8, &str); 6] = [
+const CONDITIONS: [(u8, &str); 7] = [
     (BackendValue::READY, "ready"),
     (BackendValue::SERVING, "serving"),
     (BackendValue::TERMINATING, "terminating"),
     (BackendValue::LOCAL, "local"),
     (BackendValue::IN_CLUSTER_SET, "cluster-set"),
     (BackendValue::IN_LOCAL_SET, "local-set"),
+    (BackendValue::AGENT, "agent"),
 ];
 
-const SETS: [(u8, &str); 2] =
-    [(BackendValue::IN_CLUSTER_SET, "cluster"), (BackendValue::IN_LOCAL_SET, "local")];
+const SETS: [(u8, &str); 3] = [
+    (BackendValue::IN_CLUSTER_SET, "cluster"),
+    (BackendValue::IN_LOCAL_SET, "local"),
+    (BackendValue::AGENT, NODE),
+];
+
+/// For whom the agent's own name server is: clients of this node.
+pub(crate) const NODE: &str = "node";
 
 /// All cells in use, by id.
 pub(crate) fn backends(tables: &Tables, counters: &Counters) -> Vec<BackendView> {

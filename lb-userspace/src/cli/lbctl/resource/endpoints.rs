@@ -23,7 +23,8 @@ pub(crate) struct EndpointView {
     pub(crate) state: EndpointState,
     /// It runs on this node.
     pub(crate) local: bool,
-    /// New connections choose it: `cluster` where no `Local` policy applies, `local` where one does.
+    /// New connections choose it: `cluster` where no `Local` policy applies, `local` where one does;
+    /// `node`: it is the agent's own name server, which clients of this node get first.
     pub(crate) used_for: Vec<&'static str>,
     /// Its id in `BACKENDS`.
     pub(crate) backend_id: u32,

@@ -9,7 +9,7 @@ use lb_common::layout::frontend::{Choice, FrontendKey, FrontendValue};
 use lb_common::wire::Port;
 use serde::Serialize;
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// An address and port that mean a service port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -49,6 +49,8 @@ pub(crate) struct ChoiceView {
     pub(crate) snat: bool,
     /// Endpoints of this node only.
     pub(crate) local: bool,
+    /// The agent's own name server, which gets all of them while it is there; null: it has no part.
+    pub(crate) name_server: Option<SocketAddr>,
 }
 
 /// What happens to a new connection.
@@ -100,8 +102,10 @@ pub(crate) fn kind(kind: u8) -> &'static str {
 /// A set of backends to choose from.
 pub(crate) fn choice(tables: &Tables, choice: &Choice) -> ChoiceView {
     let is = |bit| choice.flags & bit != 0;
-    let range = tables.slots.get(&choice.base).filter(|_| choice.len != 0);
-    let backends: BTreeSet<&u32> = range.into_iter().flatten().collect();
+    let range = tables.slots.get(&choice.base).map(Vec::as_slice).unwrap_or_default();
+    let (own, len) = (choice.has_agent(), choice.len as usize);
+    let name_server = range.get(len).filter(|_| own).and_then(|id| tables.backends.get(id));
+    let backends: BTreeSet<&u32> = range.iter().take(len).collect();
     let verdict = match choice.len {
         0 if is(Choice::DROP) => Verdict::Drop,
         0 => Verdict::Reject,
@@ -113,6 +117,7 @@ pub(crate) fn choice(tables: &Tables, choice: &Choice) -> ChoiceView {
         slots: choice.len,
         snat: is(Choice::SNAT),
         local: is(Choice::LOCAL),
+        name_server: name_server.map(|own| socket(own.addr, own.port)),
     }
 }
 
@@ -149,7 +154,8 @@ impl ChoiceView {
         };
         let local = if self.local { ", local" } else { "" };
         let snat = if self.snat { ", snat" } else { "" };
-        Cell::state(format!("{what}{local}{snat}"), tone)
+        let first = if self.name_server.is_some() { "agent, else " } else { "" };
+        Cell::state(format!("{first}{what}{local}{snat}"), tone)
     }
 }
 

@@ -7,17 +7,20 @@
 use super::rehearsal::{Fate, Told};
 use crate::bpf::private::PrivateDatapath;
 use crate::cli::lbctl::words::socket as both;
+use crate::compile::proto;
 use crate::model::Protocol;
 use crate::probe::cgroup::Cgroup;
 use crate::probe::frame::Ends;
 use anyhow::{Context as _, Result};
 use lb_common::flow::Edge;
+use lb_common::layout::backend::BackendValue;
 use lb_common::layout::node::LinkValue;
 use lb_common::wire::{Addr, Port};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, connect, listen, setsockopt,
+    socket, sockopt,
 };
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -38,9 +41,10 @@ impl Process {
         let source = bound_to(ends.src.ip(), shadow)?;
         let (out, sockets) = sync_channel(0);
         let (protocol, to) = (ends.protocol, ends.dst);
+        let agents = agents(shadow, protocol)?;
         thread::Builder::new()
             .name("sockets".to_owned())
-            .spawn(move || make_sockets(protocol, to, source, &out))?;
+            .spawn(move || make_sockets(protocol, to, source, (&agents, &out)))?;
         Ok(Self { sockets, _cgroup: cgroup })
     }
 
@@ -60,33 +64,71 @@ impl Process {
     }
 }
 
-/// Makes sockets in a namespace without links, as long as somebody takes them.
+/// Where the agent listens on this node. Programs look for its sockets in the namespace of the
+/// caller, which is another one here.
+fn agents(shadow: &PrivateDatapath, protocol: Protocol) -> Result<Vec<SocketAddr>> {
+    let cells = shadow.maps().backends()?;
+    let is_own = |cell: &&BackendValue| {
+        cell.flags & BackendValue::AGENT != 0 && cell.proto == proto(protocol)
+    };
+    let addrs = cells.values().filter(is_own).map(|cell| both(cell.addr, cell.port));
+    Ok(addrs.filter(|addr| is_taken(protocol, *addr)).collect())
+}
+
+fn is_taken(protocol: Protocol, addr: SocketAddr) -> bool {
+    let bound = make_socket(protocol, addr)
+        .map(|made| bind(made.as_raw_fd(), &SockaddrStorage::from(addr)));
+    matches!(bound, Ok(Err(Errno::EADDRINUSE)))
+}
+
+/// Makes sockets in a namespace without links, as long as somebody takes them; somebody listens
+/// where `agents` do.
 fn make_sockets(
     protocol: Protocol,
     to: SocketAddr,
     source: Option<IpAddr>,
-    out: &SyncSender<Result<OwnedFd>>,
+    (agents, out): (&[SocketAddr], &SyncSender<Result<OwnedFd>>),
 ) {
-    if let Err(errno) = unshare(CloneFlags::CLONE_NEWNET) {
-        let error = anyhow::Error::from(errno).context("making a network namespace");
-        let _ = out.send(Err(error));
-        return;
-    }
-    while out.send(make_socket(protocol, to, source)).is_ok() {}
+    let stand_ins = unshare(CloneFlags::CLONE_NEWNET)
+        .context("making a network namespace")
+        .and_then(|()| agents.iter().map(|agent| listener(protocol, *agent)).collect());
+    let _stand_ins: Vec<OwnedFd> = match stand_ins {
+        Ok(stand_ins) => stand_ins,
+        Err(error) => {
+            let _ = out.send(Err(error));
+            return;
+        }
+    };
+    let client = || match source {
+        Some(ip) => make_bound(protocol, SocketAddr::new(ip, 0)),
+        None => make_socket(protocol, to),
+    };
+    while out.send(client()).is_ok() {}
 }
 
-fn make_socket(protocol: Protocol, to: SocketAddr, source: Option<IpAddr>) -> Result<OwnedFd> {
-    let family = if to.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-    let kind = if protocol == Protocol::Tcp { SockType::Stream } else { SockType::Datagram };
-    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    let made = socket(family, kind, flags, None).context("making a socket")?;
-    if let Some(ip) = source {
-        // No link of the namespace has the address.
-        setsockopt(&made, sockopt::IpFreebind, &true).context("freeing a socket to bind")?;
-        bind(made.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(ip, 0)))
-            .with_context(|| format!("binding a socket to {ip}"))?;
+fn listener(protocol: Protocol, at: SocketAddr) -> Result<OwnedFd> {
+    let made = make_bound(protocol, at)?;
+    if protocol == Protocol::Tcp {
+        listen(&made, Backlog::MAXCONN).with_context(|| format!("listening at {at}"))?;
     }
     Ok(made)
+}
+
+fn make_bound(protocol: Protocol, at: SocketAddr) -> Result<OwnedFd> {
+    let made = make_socket(protocol, at)?;
+    // No link of the namespace has the address.
+    setsockopt(&made, sockopt::IpFreebind, &true).context("freeing a socket to bind")?;
+    bind(made.as_raw_fd(), &SockaddrStorage::from(at))
+        .with_context(|| format!("binding a socket to {at}"))?;
+    Ok(made)
+}
+
+/// A socket of the family of `peer`.
+fn make_socket(protocol: Protocol, peer: SocketAddr) -> Result<OwnedFd> {
+    let family = if peer.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let kind = if protocol == Protocol::Tcp { SockType::Stream } else { SockType::Datagram };
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    socket(family, kind, flags, None).context("making a socket")
 }
 
 /// The address that a process has to bind to in order to be seen as `from`: none, if that is what

@@ -140,11 +140,15 @@ fn choice_text(choice: &ChoiceView) -> String {
     } else {
         String::new()
     };
-    match (choice.verdict, choice.endpoints) {
+    let among = match (choice.verdict, choice.endpoints) {
         (frontends::Verdict::Reject, _) => "no usable endpoint".to_owned(),
         (frontends::Verdict::Drop, _) => "no usable endpoint of this node (Local)".to_owned(),
         (frontends::Verdict::Forward, 1) => format!("1 endpoint {whose}{by}"),
         (frontends::Verdict::Forward, count) => format!("{count} endpoints {whose}{by}"),
+    };
+    match choice.name_server {
+        Some(own) => format!("the agent while it answers at {own}, else {among}"),
+        None => among,
     }
 }
 

@@ -4,6 +4,14 @@
 //! program runs: the kernel frees entries only after it.
 #![expect(unsafe_code, reason = "map memory is shared with other CPUs and with the agent")]
 
+/// Flows, and fragments that follow them.
+mod flow;
+
+pub(crate) use flow::{
+    Entry, claim_flow, flow, forget_flow, forget_held, fragment, held, put_flow, put_fragment,
+    put_held,
+};
+
 use crate::nat::Draft;
 use crate::parse::Seen;
 use crate::stage::{Errand, Stage};
@@ -13,7 +21,6 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::Key;
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray};
 use aya_ebpf::programs::{TcContext, XdpContext};
-use lb_common::algo::tcp_state::Progress;
 use lb_common::flow::FlowKey;
 use lb_common::layout::address::AddressValue;
 use lb_common::layout::affinity::{AffinityKey, AffinityValue, SiblingKey};
@@ -23,6 +30,7 @@ use lb_common::layout::conntrack::FlowValue;
 use lb_common::layout::counter::Traffic;
 use lb_common::layout::fragment::{FragmentKey, FragmentValue, HeldKey, HeldValue};
 use lb_common::layout::frontend::{FrontendKey, FrontendValue};
+use lb_common::layout::heartbeat;
 use lb_common::layout::node::{Clock, LinkValue};
 use lb_common::layout::service::ServiceValue;
 use lb_common::layout::socket::{SocketKey, SocketValue};
@@ -72,6 +80,8 @@ static CLUSTER_CIDRS: LpmTrie<[u8; 16], u32> =
     LpmTrie::with_max_entries(capacity::CLUSTER_CIDRS, 0);
 #[map]
 static CLOCK: Array<Clock> = Array::with_max_entries(1, 0);
+#[map]
+static HEARTBEATS: Array<u64> = Array::with_max_entries(heartbeat::COUNT, 0);
 #[map]
 static SERVICES: HashMap<u32, ServiceValue> =
     HashMap::with_max_entries(capacity::SERVICES, NO_PREALLOC);
@@ -139,105 +149,6 @@ pub(crate) fn step(step: Step, word: u64) {
         // SAFETY: one packet at a time is watched.
         unsafe { cell.write(word | Step::TAKEN) };
     }
-}
-
-/// An entry of `CONNTRACK` in place. Other CPUs write `seen` and `progress` at the same time,
-/// each a whole word of its own, so readers see an old or a new value.
-#[derive(Clone, Copy)]
-pub(crate) struct Entry(*mut FlowValue);
-
-impl Entry {
-    /// What does not change while the flow lives.
-    #[inline(always)]
-    pub(crate) fn value(&self) -> &FlowValue {
-        // SAFETY: the pointer came from the map and stays valid while the program runs.
-        unsafe { &*self.0 }
-    }
-
-    /// Notes the time.
-    #[inline(always)]
-    pub(crate) fn set_seen(&self, jiffies: u32) {
-        // SAFETY: as in `value`.
-        let field = unsafe { &raw mut (*self.0).seen };
-        // SAFETY: the field is aligned.
-        unsafe { field.write_volatile(jiffies) };
-    }
-
-    /// What has been seen of the connection.
-    #[inline(always)]
-    pub(crate) fn progress(&self) -> Progress {
-        // SAFETY: as in `value`.
-        let field = unsafe { &raw const (*self.0).progress };
-        // SAFETY: the field is one byte.
-        unsafe { field.read_volatile() }
-    }
-
-    /// Notes what has been seen.
-    #[inline(always)]
-    pub(crate) fn set_progress(&self, progress: Progress) {
-        // SAFETY: as in `value`.
-        let field = unsafe { &raw mut (*self.0).progress };
-        // SAFETY: the field is one byte.
-        unsafe { field.write_volatile(progress) };
-    }
-}
-
-/// The entry of a flow half.
-#[inline(always)]
-pub(crate) fn flow(key: &FlowKey) -> Option<Entry> {
-    CONNTRACK.get_ptr_mut(key).map(Entry)
-}
-
-/// Stores a flow half, in place of what was there. False: the map refused.
-#[inline(always)]
-pub(crate) fn put_flow(key: &FlowKey, value: &FlowValue) -> bool {
-    CONNTRACK.insert(key, value, ANY).is_ok()
-}
-
-/// Forgets a flow half, if there is one.
-#[inline(always)]
-pub(crate) fn forget_flow(key: &FlowKey) {
-    // It may be gone already.
-    let _ = CONNTRACK.remove(key);
-}
-
-/// Stores a flow half if there is none under this key.
-#[inline(always)]
-pub(crate) fn claim_flow(key: &FlowKey, value: &FlowValue) -> bool {
-    CONNTRACK.insert(key, value, NO_EXIST).is_ok()
-}
-
-/// What became of the first fragment of a datagram, or how many wait for it.
-#[inline(always)]
-pub(crate) fn fragment(datagram: &FragmentKey) -> Option<&'static FragmentValue> {
-    // SAFETY: whoever writes an entry replaces it whole, and old ones stay until the program ends.
-    unsafe { FRAGMENTS.get(datagram) }
-}
-
-/// Notes it. False: the map refused.
-#[inline(always)]
-pub(crate) fn put_fragment(datagram: &FragmentKey, value: &FragmentValue) -> bool {
-    FRAGMENTS.insert(datagram, value, ANY).is_ok()
-}
-
-/// A fragment that waits.
-#[inline(always)]
-pub(crate) fn held(key: &HeldKey) -> Option<&'static HeldValue> {
-    // SAFETY: as in `fragment`.
-    unsafe { HELD.get(key) }
-}
-
-/// Lets a fragment wait. False: the map refused.
-#[inline(always)]
-pub(crate) fn put_held(key: &HeldKey, value: &HeldValue) -> bool {
-    HELD.insert(key, value, ANY).is_ok()
-}
-
-/// Forgets a fragment that waited.
-#[inline(always)]
-pub(crate) fn forget_held(key: &HeldKey) {
-    // One that was evicted meanwhile is as good as removed.
-    let _ = HELD.remove(key);
 }
 
 /// Room for a fragment on its way into `HELD`.
@@ -330,6 +241,14 @@ pub(crate) fn slot(index: u32) -> Option<u32> {
 #[inline(always)]
 pub(crate) fn backend(id: u32) -> Option<&'static BackendValue> {
     BACKENDS.get(id)
+}
+
+/// When the agent's name server answered last, in nanoseconds of the monotonic clock.
+#[inline(always)]
+pub(crate) fn heartbeat(v6: bool) -> u64 {
+    let beat = HEARTBEATS.get_ptr(if v6 { heartbeat::V6 } else { heartbeat::V4 });
+    // SAFETY: the agent writes the word as a whole.
+    beat.map_or(0, |beat| unsafe { beat.read_volatile() })
 }
 
 /// The backend that a client had last.
