@@ -60,8 +60,9 @@ fn stop_api_server() -> Result<()> {
     let name = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     let pid = pids.lines().find(|pid| name(pid).trim() == "kube-apiserver");
     let pid = pid.context("no API server runs")?;
-    output(Command::new("kill").arg(pid))?;
-    eventually(Duration::from_mins(1), "the API server has ended", || {
+    // Told to end (SIGTERM) it would wait a minute for those who watch.
+    output(Command::new("kill").args(["-KILL", pid]))?;
+    eventually(Duration::from_secs(10), "the API server has ended", || {
         ensure!(name(pid).trim() != "kube-apiserver", "it runs");
         Ok(())
     })?;

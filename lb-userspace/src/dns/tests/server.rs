@@ -2,6 +2,7 @@
 
 use super::super::answer::Answerer;
 use super::super::forward::Forwarder;
+use super::super::heartbeat;
 use super::super::server::access::Access;
 use super::super::server::{Server, open};
 use super::forward::{Upstream, address};
@@ -270,4 +271,22 @@ async fn a_datagram_that_is_too_long_is_ignored_not_cut() {
     assert!(send(server, &packet).await.is_some());
     packet.push(0);
     assert_eq!(send(server, &packet).await, None);
+}
+
+#[tokio::test]
+async fn a_server_is_proven_by_each_answer_once_it_knows_the_cluster() {
+    let beats = |server| async move {
+        let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let beat = move || drop(told.send(()));
+        let following = heartbeat::follow(server, name("cluster.local."), beat);
+        let second = async { (heard.recv().await, heard.recv().await) };
+        tokio::select! {
+            () = following => false,
+            beats = timeout(Duration::from_millis(1500), second) => beats.is_ok(),
+        }
+    };
+    assert!(beats(serve(&[], CLUSTER, true).await).await);
+    assert!(!beats(serve(&[], CLUSTER, false).await).await, "it knows nothing yet");
+    let nobody = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    assert!(!beats(nobody.local_addr().unwrap()).await, "it says nothing");
 }

@@ -166,6 +166,7 @@ async fn the_source_does_not_wait_for_whoever_listens_next() {
         ttl: 5,
         allow: Vec::new(),
         ranges: Vec::new(),
+        name_server: None,
     };
     let (source, changes_out) = tokio::sync::mpsc::channel(1);
     let (onward, mut listener) = tokio::sync::mpsc::channel(1);
@@ -184,4 +185,42 @@ async fn the_source_does_not_wait_for_whoever_listens_next() {
         assert_eq!(listener.recv().await.as_ref(), Some(change), "in their order");
     }
     assert_eq!(listener.recv().await, None);
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_the_service_whose_place_it_takes_is_a_problem_while_it_is_one() {
+    let upstreams = ["10.96.0.53:53", "192.0.2.1:53"].map(|addr| addr.parse().unwrap());
+    let settings = super::super::Settings {
+        listen: Vec::new(),
+        domain: name("cluster.local."),
+        upstreams: Some(upstreams.into()),
+        ttl: 5,
+        allow: Vec::new(),
+        ranges: Vec::new(),
+        name_server: Some(crate::compile::NameServer {
+            service: crate::model::ObjectName::new("kube-system", "kube-dns"),
+            addrs: Vec::new(),
+        }),
+    };
+    let dns = super::super::Dns::start(settings);
+    let handle = dns.handle();
+    let (source, changes_out) = tokio::sync::mpsc::channel(1);
+    let (onward, mut listener) = tokio::sync::mpsc::channel(1);
+    tokio::spawn(dns.run(changes_out, onward));
+    for (ip, expect) in [("10.96.0.10", 0), ("10.96.0.53", 1), ("10.96.0.10", 0)] {
+        let service = format!(
+            "{{apiVersion: v1, kind: Service, metadata: {{name: kube-dns, namespace: kube-system}}, \
+             spec: {{clusterIP: {ip}, ports: [{{port: 53, protocol: UDP}}]}}}}"
+        );
+        for change in changes(&service) {
+            source.send(change).await.unwrap();
+            listener.recv().await.unwrap();
+        }
+        let problems: Vec<String> = handle.problems().iter().map(ToString::to_string).collect();
+        assert_eq!(problems.len(), expect, "{problems:?}");
+        assert!(
+            problems.iter().all(|told| told.contains("10.96.0.53:53 is Service")),
+            "{problems:?}"
+        );
+    }
 }

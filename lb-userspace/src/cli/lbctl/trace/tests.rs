@@ -41,7 +41,7 @@ fn dropped() -> Outcome {
 }
 
 fn choice(verdict: Led, endpoints: usize, slots: u32, local: bool) -> Finding {
-    Finding::Choice(ChoiceView { verdict, endpoints, slots, snat: false, local })
+    Finding::Choice(ChoiceView { verdict, endpoints, slots, snat: false, local, name_server: None })
 }
 
 #[test]
