@@ -18,6 +18,9 @@ pub const NIGHTLY: &str = "nightly-2026-05-20";
 /// Renders the chart of `deploy/helm`.
 pub const HELM: &str = "v4.3.1";
 
+/// The name server that ours is measured beside.
+pub const CORE_DNS: &str = "v1.15.0";
+
 /// How the host toolchain's LLVM is called; bpf-linker's feature `llvm-22` goes with it.
 const LLVM_LIBRARY: &str = "libLLVM.so.22.1-rust-";
 
@@ -96,9 +99,27 @@ pub fn has_helm() -> bool {
 /// Builds and installs Helm from its module, with the `go` in `PATH`.
 pub fn install_helm(step: &Step) -> Result<()> {
     // A release is told its version in the same way.
-    let version = format!("-ldflags=-s -w -X helm.sh/helm/v4/internal/version.version={HELM}");
+    let version = format!("-s -w -X helm.sh/helm/v4/internal/version.version={HELM}");
+    install_go(step, &format!("helm.sh/helm/v4/cmd/helm@{HELM}"), &version)
+}
+
+/// Whether this very `CoreDNS` is there and starts.
+pub fn has_core_dns() -> bool {
+    let output = Command::new(workspace::tool("coredns")).arg("-version").output();
+    let expected = CORE_DNS.replacen('v', "CoreDNS-", 1);
+    output.is_ok_and(|output| {
+        String::from_utf8_lossy(&output.stdout).lines().next() == Some(&*expected)
+    })
+}
+
+/// Builds and installs `CoreDNS` from its module, with the `go` in `PATH`.
+pub fn install_core_dns(step: &Step) -> Result<()> {
+    install_go(step, &format!("github.com/coredns/coredns@{CORE_DNS}"), "-s -w")
+}
+
+fn install_go(step: &Step, module: &str, linking: &str) -> Result<()> {
     let mut install = Command::new("go");
-    install.args(["install", "-trimpath", &version, &format!("helm.sh/helm/v4/cmd/helm@{HELM}")]);
+    install.args(["install", "-trimpath", &format!("-ldflags={linking}"), module]);
     install.env("GOBIN", workspace::tools().join("bin")).env("CGO_ENABLED", "0");
     step.run(install)
 }

@@ -1,10 +1,12 @@
 //! `xtask lab exec`: the way of every program into its host.
 //!
-//! Joins the cgroup and the namespace, then becomes the program: it is in place before it opens a
-//! socket, and no code runs between fork and exec.
+//! Joins the cgroup and the namespace, goes to its processor if it has one, then becomes the program:
+//! it is in place before it opens a socket or counts processors, and no code runs between fork and
+//! exec.
 
 use super::{cgroup, netns};
 use anyhow::{Context, Result, bail};
+use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Pid, getppid};
@@ -25,6 +27,9 @@ pub struct Options {
     /// The process to die with
     #[arg(long)]
     pub parent: Option<i32>,
+    /// The only processor to run on
+    #[arg(long)]
+    pub cpu: Option<usize>,
     /// Program and arguments
     #[arg(last = true, required = true)]
     pub program: Vec<OsString>,
@@ -37,11 +42,20 @@ pub fn run(options: &Options) -> Result<()> {
     }
     cgroup::join(&options.cgroup)?;
     netns::enter(&options.netns)?;
+    options.cpu.map_or(Ok(()), stay_on)?;
     let Some((program, arguments)) = options.program.split_first() else {
         bail!("no program given");
     };
     let error = Command::new(program).args(arguments).exec();
     Err(error).with_context(|| format!("starting {}", program.display()))
+}
+
+fn stay_on(cpu: usize) -> Result<()> {
+    let mut cpus = CpuSet::new();
+    let own = Pid::from_raw(0);
+    cpus.set(cpu)
+        .and_then(|()| sched_setaffinity(own, &cpus))
+        .with_context(|| format!("staying on processor {cpu}"))
 }
 
 /// The lab may be killed, and then nobody else would end this process.

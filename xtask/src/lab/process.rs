@@ -34,13 +34,14 @@ pub struct Program {
     host: Host,
     words: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
+    cpu: Option<usize>,
     patience: Duration,
 }
 
 impl Program {
     pub(super) fn new(host: &Host, program: impl Into<OsString>) -> Self {
         let (words, environment) = (vec![program.into()], Vec::new());
-        Self { host: host.clone(), words, environment, patience: PATIENCE }
+        Self { host: host.clone(), words, environment, cpu: None, patience: PATIENCE }
     }
 
     /// Adds arguments.
@@ -54,6 +55,13 @@ impl Program {
     #[must_use]
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Keeps it on one processor.
+    #[must_use]
+    pub fn cpu(mut self, cpu: usize) -> Self {
+        self.cpu = Some(cpu);
         self
     }
 
@@ -87,6 +95,7 @@ impl Program {
         let mut command = Command::new(workspace::programs()?.join("xtask"));
         command.args(["lab", "exec", "--parent", &process::id().to_string(), "--netns"]);
         command.arg(self.host.netns()).arg("--cgroup").arg(self.host.cgroup());
+        command.args(self.cpu.map(|cpu| format!("--cpu={cpu}")));
         command.arg("--").args(&self.words).envs(self.environment.iter().cloned());
         command.stdin(Stdio::piped()).stdout(create(stdout)?).stderr(create(stderr)?);
         // Ctrl-C at the terminal is for the lab alone: it ends its programs in order.
