@@ -3,7 +3,7 @@
 //! Joins the cgroup and the namespace, then becomes the program: it is in place before it opens a
 //! socket, and no code runs between fork and exec.
 
-use super::{cgroup, netns};
+use super::{cgroup, etc, netns};
 use anyhow::{Context, Result, bail};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal};
@@ -22,6 +22,9 @@ pub struct Options {
     /// Control group to join
     #[arg(long)]
     pub cgroup: PathBuf,
+    /// Folder of files to lay over those of /etc
+    #[arg(long)]
+    pub etc: Option<PathBuf>,
     /// The process to die with
     #[arg(long)]
     pub parent: Option<i32>,
@@ -37,6 +40,9 @@ pub fn run(options: &Options) -> Result<()> {
     }
     cgroup::join(&options.cgroup)?;
     netns::enter(&options.netns)?;
+    if let Some(folder) = &options.etc {
+        etc::overlay(folder)?;
+    }
     let Some((program, arguments)) = options.program.split_first() else {
         bail!("no program given");
     };
