@@ -12,8 +12,11 @@ use anyhow::{Result, bail};
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct Options {}
 
-/// Programs that come with the system, and how Debian and Fedora install them.
-const SYSTEM: [(&str, &str, &str); 3] = [
+/// A program that comes with the system, and how Debian and Fedora install it.
+pub type SystemProgram = (&'static str, &'static str, &'static str);
+
+/// What every build needs.
+const SYSTEM: [SystemProgram; 3] = [
     ("cc", "sudo apt-get install gcc libc6-dev", "sudo dnf install gcc"),
     ("git", "sudo apt-get install git", "sudo dnf install git"),
     ("rustup", "curl -sSf https://sh.rustup.rs | sh", "sudo dnf install rustup && rustup-init"),
@@ -29,7 +32,7 @@ pub fn run(_: &Options) -> Result<()> {
 
 /// Installs what is missing; silent if nothing is.
 pub fn ensure() -> Result<()> {
-    system_programs()?;
+    system_programs(&SYSTEM)?;
     if !toolchain::has_nightly() {
         step(&format!("install {NIGHTLY} with rust-src"), toolchain::install_nightly)?;
     }
@@ -46,8 +49,19 @@ pub fn tool(tool: &Tool) -> Result<()> {
     })
 }
 
-fn system_programs() -> Result<()> {
-    for (program, debian, fedora) in SYSTEM {
+/// Installs the standard library of a target if it is missing.
+pub fn target(target: &str) -> Result<()> {
+    if toolchain::has_target(target) {
+        return Ok(());
+    }
+    step(&format!("install the standard library of {target}"), |step| {
+        toolchain::install_target(step, target)
+    })
+}
+
+/// Says how to install the first of these that is missing.
+pub fn system_programs(programs: &[SystemProgram]) -> Result<()> {
+    for (program, debian, fedora) in programs {
         if root::find(program).is_none() {
             bail!("{program} is missing: {debian} (Debian, Ubuntu) or {fedora} (Fedora)");
         }

@@ -6,7 +6,7 @@
 
 use crate::step::{mark, seconds, show, step};
 use crate::toolchain::{CARGO_DENY, NIGHTLY};
-use crate::{root, setup, tidy, workspace};
+use crate::{build, root, setup, tidy, workspace};
 use anyhow::{Result, bail};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -105,7 +105,7 @@ fn deny() -> Result<()> {
 }
 
 fn build() -> Result<()> {
-    show(workspace::cargo().arg("build"))
+    build::run(&build::Options { lookup: true, ..build::Options::default() })
 }
 
 fn tests(arguments: &[String]) -> Result<()> {

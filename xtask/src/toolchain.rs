@@ -15,6 +15,11 @@ use std::process::{Command, Stdio};
 /// The compiler of the BPF half.
 pub const NIGHTLY: &str = "nightly-2026-05-20";
 
+/// The target whose programs resolve names by musl instead of glibc.
+pub fn musl() -> String {
+    format!("{}-unknown-linux-musl", std::env::consts::ARCH)
+}
+
 /// Renders the chart of `deploy/helm`.
 pub const HELM: &str = "v4.3.1";
 
@@ -77,7 +82,7 @@ impl Tool {
 
 /// Whether the nightly is there with the sources of its standard library.
 pub fn has_nightly() -> bool {
-    sysroot(&mut rustup(&["run", NIGHTLY, "rustc", "--print", "sysroot"]))
+    printed_path(&mut rustup(&["run", NIGHTLY, "rustc", "--print", "sysroot"]))
         .is_ok_and(|sysroot| sysroot.join("lib/rustlib/src/rust/library/Cargo.lock").exists())
 }
 
@@ -87,6 +92,20 @@ pub fn install_nightly(step: &Step) -> Result<()> {
     let mut install = rustup(&["toolchain", "install", NIGHTLY]);
     install.args(profile);
     step.run(install)
+}
+
+/// Whether the host's compiler has the standard library of a target.
+pub fn has_target(target: &str) -> bool {
+    let mut rustc = Command::new("rustc");
+    rustc.args(["--print", "target-libdir", "--target", target]).current_dir(workspace::root());
+    printed_path(&mut rustc).is_ok_and(|folder| folder.exists())
+}
+
+/// Installs the standard library of a target for the host's compiler.
+pub fn install_target(step: &Step, target: &str) -> Result<()> {
+    let mut add = rustup(&["target", "add", target]);
+    add.current_dir(workspace::root());
+    step.run(add)
 }
 
 /// Whether this very Helm is there and starts.
@@ -140,7 +159,7 @@ fn llvm_folder() -> Result<PathBuf> {
 fn host_llvm() -> Result<PathBuf> {
     let mut rustc = Command::new("rustc");
     rustc.args(["--print", "sysroot"]).current_dir(workspace::root());
-    let lib = sysroot(&mut rustc)?.join("lib");
+    let lib = printed_path(&mut rustc)?.join("lib");
     let files = fs::read_dir(&lib).with_context(|| format!("reading {}", lib.display()))?;
     let mut paths = files.flatten().map(|file| file.path());
     let is_llvm = |path: &PathBuf| path.to_string_lossy().contains(LLVM_LIBRARY);
@@ -164,12 +183,13 @@ fn rustup(arguments: &[&str]) -> Command {
     rustup
 }
 
-fn sysroot(rustc: &mut Command) -> Result<PathBuf> {
+/// What `rustc --print` says, if that is a path.
+fn printed_path(rustc: &mut Command) -> Result<PathBuf> {
     let output = rustc.stderr(Stdio::null()).output().context("starting rustc")?;
     if !output.status.success() {
-        bail!("rustc --print sysroot: {}", output.status);
+        bail!("rustc --print: {}", output.status);
     }
-    let path = String::from_utf8(output.stdout).context("the sysroot's path is not UTF-8")?;
+    let path = String::from_utf8(output.stdout).context("a path of rustc is not UTF-8")?;
     Ok(PathBuf::from(path.trim()))
 }
 
@@ -182,6 +202,12 @@ mod tests {
         assert!(BPF_LINKER.is_version("bpf-linker 0.13.0\n"));
         assert!(!BPF_LINKER.is_version("bpf-linker 0.13.01\n"));
         assert!(!BPF_LINKER.is_version("cargo-deny 0.13.0\n"));
+    }
+
+    #[test]
+    fn a_target_that_nobody_has_is_missing() {
+        assert!(has_target(&format!("{}-unknown-linux-gnu", std::env::consts::ARCH)));
+        assert!(!has_target("no-such-target"));
     }
 
     #[test]

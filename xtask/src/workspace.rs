@@ -66,6 +66,11 @@ pub fn programs_of(release: bool) -> Result<PathBuf> {
     Ok(if release { own.with_file_name("release") } else { own })
 }
 
+/// The folder of programs that were built for another target than this program's.
+pub fn programs_for(target: &str) -> Result<PathBuf> {
+    Ok(programs()?.with_file_name(target).join("debug"))
+}
+
 /// Every file below a folder that git has or would take.
 pub fn files(folder: &str) -> Result<Vec<String>> {
     let mut git = Command::new("git");

@@ -176,6 +176,21 @@ fn programs_run_in_their_hosts_cgroup_and_namespace() {
 }
 
 #[test]
+fn a_host_may_have_files_of_etc_of_its_own() {
+    let own = || fs::read_to_string("/etc/resolv.conf").unwrap();
+    let before = own();
+    let pair = Pair::new();
+    pair.client.etc("resolv.conf", "nameserver 192.0.2.2\n").unwrap();
+    let read = |host: &Host| host.program("cat").args(["/etc/resolv.conf"]).run().unwrap();
+    assert_eq!(read(&pair.client), "nameserver 192.0.2.2\n");
+    assert_eq!(read(&pair.server), before);
+    assert_eq!(own(), before);
+    pair.client.etc("no-such-file", "").unwrap();
+    let failed = pair.client.program("true").run();
+    assert!(format!("{:#}", failed.unwrap_err()).contains("at /etc/no-such-file"));
+}
+
+#[test]
 fn a_failed_program_tells_why() {
     let lab = Lab::new().unwrap();
     let host = lab.host("a").unwrap();

@@ -1,56 +1,60 @@
-//! `cargo xtask demo`: the story of Kubernetes Services, on this machine, with the real agent.
+//! `cargo xtask demo`: stories that are told on this machine, with the real agent.
 //!
-//! Builds everything, makes a network of namespaces ([`Kubia`]), starts the agent on its node with
-//! the manifests of `examples/kubia`, and checks each claim with real connections. Nothing outside
-//! of the namespaces is touched and nothing is left behind.
+//! Each of them builds everything, makes a network of namespaces ([`Kubia`](crate::lab::Kubia)),
+//! starts the agent on its node with a folder of `examples`, and makes claims, one line each, of
+//! which every one is checked. Nothing outside of the namespaces is touched and nothing is left
+//! behind.
 
-/// What is expected of connections, and how it is told.
-mod check;
-/// The claims in order.
-mod story;
+/// How it is told.
+mod tell;
+/// Services at work.
+mod services;
+/// Names and what they lead to.
+mod discovery;
 
+use crate::lab::Host;
 use crate::lab::agent::{self, Agent, built};
-use crate::lab::{Host, Kubia};
-use crate::{build, root, workspace};
+use crate::workspace;
 use anyhow::{Context, Result};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
-use story::Stage;
 
-/// How to show it.
+/// What to show, and how.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct Options {
+    /// The story
+    #[arg(value_enum, default_value_t)]
+    pub story: Story,
     /// Leave it running at the end, until Ctrl-C
     #[arg(long)]
     pub keep: bool,
 }
 
-/// Shows it; an error at the first claim that does not hold.
-pub fn run(options: &Options) -> Result<()> {
-    root::after_build(&build::Options::default())?;
-    println!("\nA network of namespaces: three pods on a node, a client outside, two hosts beyond");
-    let network = Kubia::new()?;
-    let _servers = network.serve()?;
-    let manifests = manifests(&network.node)?;
-    let agent = Agent::start(&network.node, &manifests)?;
-    check::tick("the agent has read examples/kubia and its programs are in the kernel");
-    let mut stage = Stage { agent, manifests, network };
-    if let Err(error) = story::tell(&stage) {
-        eprintln!("the agent's last lines:\n{}\n", stage.agent.process().tail());
-        return Err(error);
-    }
-    if options.keep {
-        keep(&stage)?;
-    }
-    Ok(())
+/// What there is to show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Story {
+    /// One address for many pods: every kind of Service, with real connections
+    #[default]
+    Services,
+    /// One name for many addresses: every kind of record, asked for by dig, glibc and musl
+    Discovery,
 }
 
-/// A copy of the examples, so that the story may remove files.
-fn manifests(node: &Host) -> Result<PathBuf> {
+/// Shows it; an error at the first claim that does not hold.
+pub fn run(options: &Options) -> Result<()> {
+    match options.story {
+        Story::Services => services::run(options.keep),
+        Story::Discovery => discovery::run(options.keep),
+    }
+}
+
+/// A copy of a folder of examples, so that the story may change files.
+fn manifests(node: &Host, example: &str) -> Result<PathBuf> {
     let folder = node.folder()?.join("manifests");
     fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
-    let examples = workspace::root().join("examples/kubia");
+    let examples = workspace::root().join("examples").join(example);
     let files =
         fs::read_dir(&examples).with_context(|| format!("reading {}", examples.display()))?;
     let paths = files.flatten().map(|file| file.path());
@@ -66,24 +70,34 @@ fn copy(file: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Says what to try, and waits for Ctrl-C.
-fn keep(stage: &Stage) -> Result<()> {
-    let Stage { network, manifests, .. } = stage;
-    let (xtask, lbctl, node) = (built("xtask")?, built("lbctl")?, &network.node);
-    let (netns, cgroup) = (node.netns().display(), node.cgroup().display());
-    let on_node = format!("{} lab exec --netns {netns} --cgroup {cgroup} --", xtask.display());
+/// How a story went. Where a claim did not hold, the agent may have said why.
+fn outcome(told: Result<()>, agent: &mut Agent) -> Result<()> {
+    if told.is_err() {
+        eprintln!("the agent's last lines:\n{}\n", agent.process().tail());
+    }
+    told
+}
+
+/// What a shell needs to start `lbctl` on a node.
+fn lbctl(node: &Host) -> Result<String> {
     let (bpffs, state) = (node.bpffs()?, agent::state(node)?);
+    let (lbctl, entry) = (built("lbctl")?, entry(node)?);
     let folders = format!("--bpffs {} --state-dir {}", bpffs.display(), state.display());
-    let id = network.lab.id();
+    Ok(format!("lbctl() {{ {entry} {} {folders} \"$@\"; }}", lbctl.display()))
+}
+
+/// The words before a command that a shell needs to start it on a host.
+fn entry(host: &Host) -> Result<String> {
+    let words = host.entry()?;
+    Ok(words.join(OsStr::new(" ")).to_string_lossy().into_owned() + " --")
+}
+
+/// Says what to try, and waits for Ctrl-C.
+fn keep(commands: &[String]) -> Result<()> {
     println!("\nIt keeps running until Ctrl-C. As root, try:");
-    println!("  ip netns exec {id}-shell curl http://10.96.0.10");
-    println!("  ip netns exec {id}-client curl http://192.0.2.2:30123");
-    println!("  {on_node} curl http://10.96.0.10");
-    println!("  lbctl() {{ {on_node} {} {folders} \"$@\"; }}", lbctl.display());
-    println!("  lbctl get services");
-    println!("  lbctl trace --from 10.244.0.20 --to 10.96.0.10:80");
-    println!("  lbctl explain service default/kubia");
-    println!("  rm {}/pod-kubia-2.yaml", manifests.display());
+    for command in commands {
+        println!("  {command}");
+    }
     loop {
         thread::park();
     }

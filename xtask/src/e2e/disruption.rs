@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// Fails if a connection was lost, refused or reset.
 pub(super) fn check(cluster: &mut Cluster) -> Result<()> {
-    build::run(&build::Options { release: true })?;
+    build::run(&build::Options { release: true, ..build::Options::default() })?;
     let builds = [workspace::programs_of(true)?, cluster.programs().to_owned()];
     let stage = step("deploy a Service", |_| Stage::set(cluster))?;
     traffic::header();

@@ -4,7 +4,7 @@
 //! it is in place before it opens a socket or counts processors, and no code runs between fork and
 //! exec.
 
-use super::{cgroup, netns};
+use super::{cgroup, etc, netns};
 use anyhow::{Context, Result, bail};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::prctl::set_pdeathsig;
@@ -24,6 +24,9 @@ pub struct Options {
     /// Control group to join
     #[arg(long)]
     pub cgroup: PathBuf,
+    /// Folder of files to lay over those of /etc
+    #[arg(long)]
+    pub etc: Option<PathBuf>,
     /// The process to die with
     #[arg(long)]
     pub parent: Option<i32>,
@@ -42,6 +45,9 @@ pub fn run(options: &Options) -> Result<()> {
     }
     cgroup::join(&options.cgroup)?;
     netns::enter(&options.netns)?;
+    if let Some(folder) = &options.etc {
+        etc::overlay(folder)?;
+    }
     options.cpu.map_or(Ok(()), stay_on)?;
     let Some((program, arguments)) = options.program.split_first() else {
         bail!("no program given");

@@ -2,7 +2,8 @@
 
 use super::link::{self, Hop, Mac};
 use super::process::Program;
-use super::{bpffs, claim, feature, netns};
+use super::{bpffs, claim, etc, feature, netns};
+use crate::workspace;
 use anyhow::{Context, Result};
 use ipnet::IpNet;
 use rtnetlink::{Handle, LinkMessageBuilder};
@@ -71,6 +72,28 @@ impl Host {
         let folder = claim::folder(&self.0.lab).join(self.name());
         fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
         Ok(folder)
+    }
+
+    /// Gives it a file of `/etc` of its own, for the programs that are started from now on.
+    pub fn etc(&self, name: &str, text: &str) -> Result<()> {
+        let folder = etc::folder(&self.0.lab, self.name());
+        fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+        let file = folder.join(name);
+        fs::write(&file, text).with_context(|| format!("writing {}", file.display()))
+    }
+
+    /// The words before a `--` and a command that bring it onto this host.
+    pub fn entry(&self) -> Result<Vec<OsString>> {
+        let mut words = vec![workspace::programs()?.join("xtask").into_os_string()];
+        words.extend(["lab", "exec"].map(OsString::from));
+        let mut flag = |name: &str, path: &Path| words.extend([name.into(), path.into()]);
+        flag("--netns", self.netns());
+        flag("--cgroup", self.cgroup());
+        let files = etc::folder(&self.0.lab, self.name());
+        if files.exists() {
+            flag("--etc", &files);
+        }
+        Ok(words)
     }
 
     /// The same host with its programs in another cgroup, such as one below its own.

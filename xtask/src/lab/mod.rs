@@ -35,6 +35,8 @@ mod bpffs;
 mod link;
 /// Offloads.
 mod feature;
+/// Files of `/etc`.
+mod etc;
 /// Hosts.
 mod host;
 /// Programs on hosts.

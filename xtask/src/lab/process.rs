@@ -1,7 +1,6 @@
 //! Programs that run on a host of a lab, and what they said.
 
 use super::{gate, host::Host};
-use crate::workspace;
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -92,9 +91,9 @@ impl Program {
 
     /// The command that goes into the host and becomes this program.
     fn command(&self, [stdout, stderr]: &[PathBuf; 2]) -> Result<Command> {
-        let mut command = Command::new(workspace::programs()?.join("xtask"));
-        command.args(["lab", "exec", "--parent", &process::id().to_string(), "--netns"]);
-        command.arg(self.host.netns()).arg("--cgroup").arg(self.host.cgroup());
+        let mut entry = self.host.entry()?.into_iter();
+        let mut command = Command::new(entry.next().unwrap_or_default());
+        command.args(entry).args(["--parent", &process::id().to_string()]);
         command.args(self.cpu.map(|cpu| format!("--cpu={cpu}")));
         command.arg("--").args(&self.words).envs(self.environment.iter().cloned());
         command.stdin(Stdio::piped()).stdout(create(stdout)?).stderr(create(stderr)?);

@@ -59,7 +59,8 @@ pub(super) struct Options {
 pub(super) fn run(options: &Options) -> Result<()> {
     let dnsperf = load::version()?;
     ensure_core_dns()?;
-    let programs = root::after_build(&build::Options { release: true })?;
+    let programs =
+        root::after_build(&build::Options { release: true, ..build::Options::default() })?;
     let report = report(*options, &programs, dnsperf)?;
     if options.json {
         println!("{}", serde_json::to_string(&report)?);

@@ -200,7 +200,7 @@ mod tests {
     fn servers_of_ours_and_name_servers_are_told_apart() {
         let ours = br#"{"name":"a","client":"192.0.2.1:1","local":"192.0.2.2:2"}"#;
         assert_eq!(answered(&[ours, &b"\n"[..], &question("x.y")].concat()).unwrap(), "a");
-        let coded = |code| answered(&[0x12, 0x34, 0x81, 0x80 | code, 0, 1]).unwrap();
+        let coded = |code: u8| answered(&[0x12, 0x34, 0x81, 0x80 | code, 0, 1]).unwrap();
         assert_eq!(
             (coded(0).as_str(), coded(3).as_str(), coded(9).as_str()),
             ("NOERROR", "NXDOMAIN", "9")

@@ -5,6 +5,8 @@
 
 /// The smallest HTTP/1.1 that two of our own and curl agree on.
 mod http;
+/// The smallest name server.
+pub mod names;
 /// Bytes that tell their own place.
 mod pattern;
 /// UDP sockets that ask.
@@ -35,6 +37,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What servers and `hold` print when others may go on.
 pub(crate) const READY: &str = "ready";
+
+/// What a server answers to probes, and prints when that changes.
+pub(crate) const TOLD_READY: &str = "told a probe: ready";
+/// See [`TOLD_READY`].
+pub(crate) const TOLD_UNREADY: &str = "told a probe: not ready";
 
 /// What a server says of itself and of the client it sees.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

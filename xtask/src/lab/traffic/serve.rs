@@ -3,13 +3,15 @@
 //! It listens at each address that its host has when it starts, one socket each, so that a UDP
 //! answer always leaves from the address that was asked.
 
-use super::http;
+use super::http::{self, Site};
+use super::names::Names;
 use super::pattern::Pattern;
 use super::{Info, READY, runtime};
 use anyhow::{Context, Result};
 use nix::ifaddrs::getifaddrs;
 use std::future::pending;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::path::PathBuf;
 use std::rc::Rc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, split};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -27,9 +29,12 @@ pub struct Options {
     /// Name to answer with
     #[arg(long)]
     pub name: String,
-    /// Port for HTTP: "/" tells the name, "/info" also who is seen
+    /// Port for HTTP: "/" tells the name, "/info" also who is seen, "/ready" answers probes
     #[arg(long)]
     pub http: Vec<u16>,
+    /// File without which probes are answered 503
+    #[arg(long, value_name = "FILE")]
+    pub ready: Option<PathBuf>,
     /// UDP port: answers who it is and sees on a first line, then what it was sent
     #[arg(long)]
     pub udp: Vec<u16>,
@@ -39,6 +44,12 @@ pub struct Options {
     /// TCP port: checks a large transfer and sends as much back
     #[arg(long)]
     pub bulk: Vec<u16>,
+    /// UDP port: answers DNS questions about the names of --record
+    #[arg(long)]
+    pub dns: Vec<u16>,
+    /// A name that there is
+    #[arg(long, value_name = "NAME=ADDRESS")]
+    pub record: Vec<String>,
     /// Address to listen at; default: all that the host has now
     #[arg(long)]
     pub address: Vec<IpAddr>,
@@ -54,6 +65,13 @@ impl Options {
     #[must_use]
     pub fn http(mut self, port: u16) -> Self {
         self.http.push(port);
+        self
+    }
+
+    /// Is ready while this file exists.
+    #[must_use]
+    pub fn ready(mut self, file: PathBuf) -> Self {
+        self.ready = Some(file);
         self
     }
 
@@ -78,6 +96,14 @@ impl Options {
         self
     }
 
+    /// Adds a UDP port where these names are known (`NAME=ADDRESS`), and that there are no others.
+    #[must_use]
+    pub fn dns(mut self, port: u16, records: &[&str]) -> Self {
+        self.dns.push(port);
+        self.record.extend(records.iter().map(|record| (*record).to_owned()));
+        self
+    }
+
     /// Listens at this address (and those added before) alone.
     #[must_use]
     pub fn address(mut self, address: IpAddr) -> Self {
@@ -87,11 +113,18 @@ impl Options {
 
     pub(super) fn arguments(&self) -> Vec<String> {
         let mut arguments = vec!["--name".to_owned(), self.name.clone()];
-        let kinds =
-            [("http", &self.http), ("udp", &self.udp), ("echo", &self.echo), ("bulk", &self.bulk)];
+        let kinds = [
+            ("http", &self.http),
+            ("udp", &self.udp),
+            ("echo", &self.echo),
+            ("bulk", &self.bulk),
+            ("dns", &self.dns),
+        ];
         for (kind, ports) in kinds {
             arguments.extend(ports.iter().map(|port| format!("--{kind}={port}")));
         }
+        arguments.extend(self.record.iter().map(|record| format!("--record={record}")));
+        arguments.extend(self.ready.iter().map(|file| format!("--ready={}", file.display())));
         arguments.extend(self.address.iter().map(|address| format!("--address={address}")));
         arguments
     }
@@ -99,20 +132,22 @@ impl Options {
 
 /// Serves until it is killed.
 pub fn run(options: &Options) -> Result<()> {
+    let site = Rc::new(Site::new(&options.name, options.ready.clone()));
+    let names = Rc::new(Names::new(&options.record)?);
     LocalSet::new().block_on(&runtime()?, async {
         for address in addresses(options)? {
-            listen(options, address).await?;
+            streams(options, address, &site).await?;
+            datagrams(options, address, &names).await?;
         }
         println!("{READY}");
         pending().await
     })
 }
 
-async fn listen(options: &Options, address: IpAddr) -> Result<()> {
-    let name: Rc<str> = options.name.as_str().into();
+async fn streams(options: &Options, address: IpAddr, site: &Rc<Site>) -> Result<()> {
     for port in &options.http {
-        let name = name.clone();
-        accept(address, *port, async move |stream| http::answer(stream, &name).await).await?;
+        let site = site.clone();
+        accept(address, *port, async move |stream| http::answer(stream, &site).await).await?;
     }
     for port in &options.echo {
         accept(address, *port, echo).await?;
@@ -120,11 +155,17 @@ async fn listen(options: &Options, address: IpAddr) -> Result<()> {
     for port in &options.bulk {
         accept(address, *port, check).await?;
     }
+    Ok(())
+}
+
+async fn datagrams(options: &Options, address: IpAddr, names: &Rc<Names>) -> Result<()> {
     for port in &options.udp {
-        let address = SocketAddr::new(address, *port);
-        let socket = UdpSocket::bind(address).await;
-        let socket = socket.with_context(|| format!("listening at UDP {address}"))?;
-        spawn_local(datagrams(socket, name.clone()));
+        let (name, local) = (options.name.clone(), SocketAddr::new(address, *port));
+        reply(local, move |packet, client| echo_below(&name, (client, local), packet)).await?;
+    }
+    for port in &options.dns {
+        let names = names.clone();
+        reply(SocketAddr::new(address, *port), move |packet, _| names.answer(packet)).await?;
     }
     Ok(())
 }
@@ -187,20 +228,35 @@ pub(super) async fn send(stream: &mut TcpStream, length: u64) -> Result<()> {
     Ok(())
 }
 
-async fn datagrams(socket: UdpSocket, name: Rc<str>) -> Result<()> {
-    let local = socket.local_addr()?;
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        // An error here is an earlier answer that could not be delivered.
-        let Ok((len, client)) = socket.recv_from(&mut buffer).await else {
-            continue;
-        };
-        let info = Info { name: name.to_string(), client, local };
-        let mut answer = serde_json::to_vec(&info)?;
-        answer.push(b'\n');
-        answer.extend(buffer.iter().take(len));
-        let _lost = socket.send_to(&answer, client).await;
-    }
+/// Listens, and answers every datagram with what `answer` makes of it, if anything.
+async fn reply<F>(address: SocketAddr, answer: F) -> Result<()>
+where
+    F: Fn(&[u8], SocketAddr) -> Option<Vec<u8>> + 'static,
+{
+    let socket = UdpSocket::bind(address).await;
+    let socket = socket.with_context(|| format!("listening at UDP {address}"))?;
+    spawn_local(async move {
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            // An error here is an earlier answer that could not be delivered.
+            let Ok((len, client)) = socket.recv_from(&mut buffer).await else {
+                continue;
+            };
+            if let Some(answer) = answer(buffer.get(..len).unwrap_or_default(), client) {
+                let _lost = socket.send_to(&answer, client).await;
+            }
+        }
+    });
+    Ok(())
+}
+
+/// A line about server and client, then what was sent.
+fn echo_below(name: &str, ends: (SocketAddr, SocketAddr), packet: &[u8]) -> Option<Vec<u8>> {
+    let (client, local) = ends;
+    let mut answer = serde_json::to_vec(&Info { name: name.to_owned(), client, local }).ok()?;
+    answer.push(b'\n');
+    answer.extend(packet);
+    Some(answer)
 }
 
 /// Every address that can be bound to without naming a link.

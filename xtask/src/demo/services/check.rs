@@ -9,16 +9,6 @@ use std::net::SocketAddr;
 /// Connections of one line: enough that chance does not fake an even spread, nor a failure.
 const COUNT: u32 = 300;
 
-/// Prints a claim that holds.
-pub(super) fn tick(claim: &str) {
-    println!("{} {claim}", mark(true));
-}
-
-/// Prints the heading of some claims.
-pub(super) fn heading(text: &str) {
-    println!("\n{}", console::style(text).bold());
-}
-
 /// Connects from `host`, expects something of the answers, and prints who answered.
 pub(super) fn visit(
     who: &str,

@@ -1,6 +1,7 @@
 //! The claims in order, as a chapter about Services makes them.
 
-use super::check::{answers, heading, port, spread, stay, tick, visit};
+use super::super::tell::{heading, tick};
+use super::check::{answers, port, spread, stay, visit};
 use crate::lab::agent::Agent;
 use crate::lab::kubia::{HTTP, HTTPS};
 use crate::lab::traffic::connect;
