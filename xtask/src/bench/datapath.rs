@@ -12,7 +12,7 @@ pub(super) struct Options {
 }
 
 /// Builds what is missing, then measures as root.
-pub(super) fn run(options: &Options) -> Result<()> {
+pub(super) fn run(options: Options) -> Result<()> {
     setup::ensure()?;
     let mut cargo = workspace::cargo();
     // The development profile: the programs under test are built for release in any case, and

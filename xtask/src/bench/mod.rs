@@ -36,7 +36,7 @@ enum Subject {
 /// Builds what is missing, then measures as root.
 pub fn run(options: &Options) -> Result<()> {
     match &options.subject {
-        Subject::Datapath(options) => datapath::run(options),
+        Subject::Datapath(options) => datapath::run(*options),
         Subject::Dns(options) => dns::run(options),
     }
 }

@@ -6,6 +6,7 @@ use super::stage::Stage;
 use crate::lab::traffic::ask;
 use crate::step::step;
 use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -91,12 +92,14 @@ fn address(cluster: &Cluster) -> Result<SocketAddr> {
 /// How many flows of datagrams the agent of the first node has got.
 fn by_agent(cluster: &Cluster) -> Result<u64> {
     let listed = cluster.lbctl(NODES[0], &["get", "backends", "-o", "json"])?;
-    let listed: serde_json::Value = serde_json::from_str(&listed)?;
-    let items = listed["items"].as_array().context("lbctl lists no backends")?;
-    let own = items.iter().filter(|item| {
-        item["flags"].as_array().is_some_and(|flags| flags.iter().any(|flag| flag == "agent"))
-    });
-    Ok(own.filter_map(|item| item["traffic"]["connections"].as_u64()).sum())
+    let listed: Value = serde_json::from_str(&listed)?;
+    let items = listed.pointer("/items").and_then(Value::as_array);
+    let is_own = |item: &&Value| {
+        let flags = item.pointer("/flags").and_then(Value::as_array);
+        flags.is_some_and(|flags| flags.iter().any(|flag| flag == "agent"))
+    };
+    let own = items.context("lbctl lists no backends")?.iter().filter(is_own);
+    Ok(own.filter_map(|item| item.pointer("/traffic/connections")?.as_u64()).sum())
 }
 
 fn scale(cluster: &Cluster, replicas: u32) -> Result<()> {

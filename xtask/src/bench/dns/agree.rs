@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long servers may take until they know the cluster.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 /// How often it is looked whether they do.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long an answer may take.

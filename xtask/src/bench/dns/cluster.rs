@@ -3,6 +3,7 @@
 //! Every second Service is headless; all have five ready endpoints on other nodes.
 
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 /// How many Services there are.
@@ -81,10 +82,13 @@ impl Service {
 
     /// Its only slice, as an API server has it.
     pub(super) fn slice(&self) -> Value {
-        let mut metadata = metadata(&format!("{}-slice", self.name), &self.namespace);
-        metadata["labels"] = json!({"kubernetes.io/service-name": self.name});
+        let mut labels = BTreeMap::from([("kubernetes.io/service-name", self.name.as_str())]);
         if self.cluster_ip.is_none() {
-            metadata["labels"]["service.kubernetes.io/headless"] = json!("");
+            labels.insert("service.kubernetes.io/headless", "");
+        }
+        let mut metadata = metadata(&format!("{}-slice", self.name), &self.namespace);
+        if let Some(fields) = metadata.as_object_mut() {
+            fields.insert("labels".to_owned(), json!(labels));
         }
         json!({
             "apiVersion": "discovery.k8s.io/v1",
@@ -97,7 +101,7 @@ impl Service {
         })
     }
 
-    /// Pods of a headless Service have host names, as a StatefulSet gives them.
+    /// Pods of a headless Service have host names, as a `StatefulSet` gives them.
     fn endpoint(&self, at: usize, ip: Ipv4Addr) -> Value {
         let hostname = self.cluster_ip.is_none().then(|| format!("{}-{at}", self.name));
         json!({

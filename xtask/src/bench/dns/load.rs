@@ -112,8 +112,9 @@ pub(super) fn write(host: &Host, cases: &[Case]) -> Result<Vec<PathBuf>> {
     let folder = host.folder()?;
     let write = |(number, case): (usize, &Case)| {
         let file = folder.join(format!("questions-{number}"));
-        let lines: String = case.questions.iter().map(|question| format!("{question}\n")).collect();
-        fs::write(&file, lines).with_context(|| format!("writing {}", file.display()))?;
+        let lines: Vec<String> = case.questions.iter().map(ToString::to_string).collect();
+        fs::write(&file, lines.join("\n") + "\n")
+            .with_context(|| format!("writing {}", file.display()))?;
         Ok(file)
     };
     cases.iter().enumerate().map(write).collect()
@@ -134,8 +135,8 @@ fn count(said: &str) -> Result<Count> {
 
 /// The first word behind a name at the beginning of a line.
 fn statistic<T: FromStr<Err: Error + Send + Sync + 'static>>(said: &str, name: &str) -> Result<T> {
-    let values = said.lines().filter_map(|line| line.trim_start().strip_prefix(name));
-    let value = values.last().and_then(|value| value.split_whitespace().next());
+    let mut values = said.lines().filter_map(|line| line.trim_start().strip_prefix(name));
+    let value = values.next_back().and_then(|value| value.split_whitespace().next());
     let value = value.with_context(|| format!("dnsperf does not say {name:?}"))?;
     value.parse().with_context(|| format!("dnsperf says {name:?} {value:?}"))
 }

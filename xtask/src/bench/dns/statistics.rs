@@ -28,7 +28,6 @@ pub(super) fn percentile(sorted: &[f64], percent: usize) -> Option<f64> {
 }
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "figures come out as they went in")]
 mod tests {
     use super::*;
 
