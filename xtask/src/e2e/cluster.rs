@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 pub(super) const STATE: &str = "/run/lb";
 /// The nodes, by name.
 pub(super) const NODES: [&str; 3] = ["node-a", "node-b", "node-c"];
+/// Until the agents know of a change.
+pub(super) const CATCH_UP: Duration = Duration::from_secs(2);
 /// How many of Kubernetes' tests run at a time.
 const AT_A_TIME: &str = "4";
 /// Until the agents of all nodes serve.

@@ -14,6 +14,8 @@ mod traffic;
 mod disruption;
 /// An API server that goes away.
 mod outage;
+/// Pods that die meanwhile.
+mod doomed;
 /// Nodes that move from kube-proxy.
 mod takeover;
 /// What the agent may do.
@@ -65,7 +67,8 @@ enum Check {
     Rights,
     /// Agents are killed and upgraded under traffic: no connection notices
     Disruption,
-    /// The API server goes away for three minutes: traffic goes on, and the agents catch up
+    /// The API server goes away for three minutes and pods die: traffic to those that live goes on,
+    /// and the agents catch up
     Outage,
     /// The pods of deploy/lb.yaml serve, tell Events, and answer load balancers during a rollout
     Chart,

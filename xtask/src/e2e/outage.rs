@@ -1,7 +1,8 @@
 //! The API server goes away: what is known goes on being served, and the agents catch up when it
 //! is back.
 
-use super::cluster::{Cluster, NODES, eventually, output, pass};
+use super::cluster::{CATCH_UP, Cluster, NODES, eventually, output, pass};
+use super::doomed::Doomed;
 use super::stage::{Place, Stage};
 use crate::step::step;
 use anyhow::{Context as _, Result, ensure};
@@ -10,20 +11,21 @@ use std::time::Duration;
 
 /// How long it is away.
 const AWAY: Duration = Duration::from_mins(3);
-/// Until the agents know what changed, once the API server is ready.
-const CATCH_UP: Duration = Duration::from_secs(2);
 const HELD: u32 = 200;
 const RATE: u32 = 50;
 
 /// Fails if a connection breaks, or the agents take longer than [`CATCH_UP`].
 pub(super) fn check(cluster: &mut Cluster) -> Result<()> {
     let stage = step("deploy a Service", |_| Stage::set(cluster))?;
+    let doomed = step("deploy another one", |_| Doomed::set(cluster))?;
     let no_late = ["delete", "service", "late", "--ignore-not-found"];
     // A run that failed may have left it.
     cluster.kubectl(&no_late)?;
     let held = stage.hold(cluster, Place::Pod, HELD)?;
     let outside = stage.hold(cluster, Place::Outside, HELD)?;
+    let dying = doomed.hold(cluster, &stage, HELD)?;
     step("stop the API server", |_| stop_api_server())?;
+    step("kill two of three pods of that one", |_| doomed.kill(cluster))?;
     step("three minutes without an API server", |step| {
         let opened = stage.connect(cluster, Place::Pod, RATE)?;
         pass(step, AWAY);
@@ -48,11 +50,14 @@ pub(super) fn check(cluster: &mut Cluster) -> Result<()> {
         println!("{node} caught up within {} ms of the change", took.as_millis());
     }
     cluster.kubectl(&no_late)?;
+    doomed.judge(&dying.finish()?)?;
     for held in [held.finish()?, outside.finish()?] {
         println!("{HELD} connections held, {} answers, {:?} lost", held.answers, held.lost);
         ensure!(held.is_whole(), "connections broke: {:?} {:?}", held.lost, held.refused);
     }
-    Ok(())
+    step("the API server hears of the dead pods, and the agents do", |_| {
+        doomed.await_forgotten(cluster)
+    })
 }
 
 /// Ends the API server of this cluster: the one that listens in the namespace of its control

@@ -75,7 +75,18 @@ impl Stage {
         place: Place,
         connections: u32,
     ) -> Result<Client<hold::Report>> {
-        let to = hold::Options::to(self.target(place));
+        self.hold_at(cluster, place, self.target(place), connections)
+    }
+
+    /// The same with another server.
+    pub(super) fn hold_at(
+        &self,
+        cluster: &Cluster,
+        place: Place,
+        to: SocketAddr,
+        connections: u32,
+    ) -> Result<Client<hold::Report>> {
+        let to = hold::Options::to(to);
         let options = hold::Options { pause_ms: 1000, timeout_ms: PATIENCE_MS, ..to };
         let arguments = options.connections(connections).arguments();
         let mut client = self.start(cluster, place, "hold", arguments)?;
