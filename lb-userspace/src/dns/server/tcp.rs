@@ -10,7 +10,7 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
@@ -35,7 +35,13 @@ pub(super) async fn receive(socket: Arc<TcpListener>, server: Arc<Server>) {
 
 /// Answers until the client goes or is silent. How it ends is its own business.
 async fn converse(stream: TcpStream, client: IpAddr, server: Arc<Server>) {
-    let (mut reading, writing) = stream.into_split();
+    // An answer goes when it is there, not when the client has acknowledged the one before it.
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let (reading, writing) = stream.into_split();
+    // Clients send several questions in one segment (RFC 7766, 6.2.1.1).
+    let mut reading = BufReader::with_capacity(usize::from(MOST_BYTES), reading);
     let writing = Arc::new(Mutex::new(writing));
     let mut waits = JoinSet::new();
     while let Ok(Ok(packet)) = timeout(IDLE, read(&mut reading)).await {
@@ -72,7 +78,7 @@ async fn make_room(waits: &mut JoinSet<io::Result<()>>) {
     }
 }
 
-async fn read(stream: &mut OwnedReadHalf) -> io::Result<Vec<u8>> {
+async fn read(stream: &mut BufReader<OwnedReadHalf>) -> io::Result<Vec<u8>> {
     let length = stream.read_u16().await?;
     if length > MOST_BYTES {
         return Err(io::ErrorKind::InvalidData.into());
