@@ -36,7 +36,7 @@ mod state;
 use crate::bpf::heartbeat::Heartbeats;
 use crate::bpf::pin::PinFolder;
 use crate::config::RunArgs;
-use crate::dns::Dns;
+use crate::dns::{self, Dns};
 use crate::link::{Link, watch};
 use crate::model::status::Status;
 use crate::model::{Change, Problem};
@@ -64,8 +64,8 @@ const WATCH: Duration = Duration::from_secs(10);
 /// How long until what failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// How often the file of settings is looked at: people change it, and it may be mounted from
-/// anywhere.
+/// How often the file of settings, and that of the system's name servers, is looked at: people and
+/// programs change them, and they may be mounted from anywhere.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Everything that can happen to a running agent.
@@ -91,7 +91,7 @@ enum Event {
 pub enum Ending {
     /// It was told to.
     Told,
-    /// Its settings have changed: it is to be started anew.
+    /// Its settings, or what it has read of the system, have changed: it is to be started anew.
     NewSettings,
 }
 
@@ -249,6 +249,7 @@ async fn follow(state: &mut State, sources: &mut Sources) -> Result<Ending> {
     let mut watch = tokio::time::interval(WATCH);
     let mut look = tokio::time::interval(LOOK);
     state.open_web();
+    let looks = sources.settings.is_some() || state.dns().is_some_and(dns::Handle::follows_system);
     loop {
         if !state.is_unfinished() {
             retry.reset();
@@ -262,7 +263,11 @@ async fn follow(state: &mut State, sources: &mut Sources) -> Result<Ending> {
             Some(asked) = sources.conditions.recv() => Event::Condition(asked),
             _ = retry.tick(), if state.is_unfinished() => Event::Retry,
             _ = watch.tick(), if state.is_taking_over() => Event::Watch,
-            _ = look.tick(), if sources.settings.is_some() => match look_at(&mut sources.settings) {
+            _ = look.tick(), if looks => match look_at(&mut sources.settings) {
+                Look::Same if state.dns().is_some_and(dns::Handle::has_other_upstreams) => {
+                    tracing::info!("the system has other name servers: starting anew");
+                    return Ok(Ending::NewSettings);
+                }
                 Look::Same => continue,
                 Look::Wrong(problem) => Event::Settings(problem),
                 Look::Changed => {

@@ -68,6 +68,8 @@ pub struct Dns {
     server: Arc<Server>,
     access: Access,
     numbers: Numbers,
+    /// Whom the node asks, if nobody was named: this server's own addresses, and whom it found.
+    system: Option<Arc<System>>,
     writer: Writer,
     domain: Name,
     name_server: Option<NameServer>,
@@ -81,6 +83,15 @@ pub struct Handle {
     server: Arc<Server>,
     access: Access,
     numbers: Numbers,
+    system: Option<Arc<System>>,
+}
+
+/// Upstreams that the system named.
+#[derive(Debug)]
+struct System {
+    /// Where this server listens.
+    ours: Vec<SocketAddr>,
+    found: Vec<SocketAddr>,
 }
 
 impl Dns {
@@ -105,9 +116,11 @@ impl Dns {
         for addr in &settings.listen {
             tasks.spawn(server.clone().serve(*addr));
         }
-        let Settings { domain, name_server, .. } = settings;
+        let Settings { domain, name_server, listen, .. } = settings;
+        let system = System { ours: listen, found: upstreams.clone() };
+        let system = settings.upstreams.is_none().then(|| Arc::new(system));
         let writer = Writer::new(zone);
-        Self { server, access, numbers, writer, domain, name_server, upstreams, tasks }
+        Self { server, access, numbers, system, writer, domain, name_server, upstreams, tasks }
     }
 
     /// From now on every answer at an address where it stands for a Service is `told`.
@@ -121,8 +134,9 @@ impl Dns {
 
     /// For the agent's loop.
     pub fn handle(&self) -> Handle {
-        let Self { server, access, numbers, .. } = self;
-        Handle { server: server.clone(), access: access.clone(), numbers: numbers.clone() }
+        let Self { server, access, numbers, system, .. } = self;
+        let (server, access, numbers) = (server.clone(), access.clone(), numbers.clone());
+        Handle { server, access, numbers, system: system.clone() }
     }
 
     /// Takes changes in and hands them on in their order, until nobody tells or nobody listens any
@@ -189,6 +203,19 @@ impl Handle {
         self.server.problems()
     }
 
+    /// Whether the system may name other upstreams one day.
+    pub fn follows_system(&self) -> bool {
+        self.system.is_some()
+    }
+
+    /// Whether the system names other upstreams now. Nobody, as while the file is written, is none.
+    pub fn has_other_upstreams(&self) -> bool {
+        self.system.as_ref().is_some_and(|system| {
+            let now = resolv::upstreams(&system.ours, &mut |_| ());
+            !now.is_empty() && now != system.found
+        })
+    }
+
     /// Who may ask.
     pub fn access(&self) -> &Access {
         &self.access
@@ -233,7 +260,9 @@ impl Deaf {
 fn upstreams(settings: &Settings) -> Vec<SocketAddr> {
     let found = match &settings.upstreams {
         Some(named) => resolv::without(named.iter().copied(), &settings.listen),
-        None => resolv::upstreams(&settings.listen),
+        None => resolv::upstreams(&settings.listen, &mut |line| {
+            tracing::warn!("DNS: no upstream by this line of resolv.conf: {line}");
+        }),
     };
     if found.is_empty() {
         tracing::warn!("DNS: there is no upstream: names outside of the cluster are refused");

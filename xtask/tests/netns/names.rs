@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 use xtask::lab::Host;
 use xtask::lab::traffic::ask::question;
+use xtask::lab::traffic::serve;
 
 /// Where pods and others reach it.
 const INSIDE: &str = "10.244.0.1:53";
@@ -40,6 +41,24 @@ fn ask(from: &Host, server: &str, name: &str) -> Option<(u8, u8, Option<Ipv4Addr
     let count = answer[7];
     let last = answer.last_chunk::<4>().copied().filter(|_| answer.len() > HEADER && count > 0);
     Some((answer[3] & 15, count, last.map(Ipv4Addr::from)))
+}
+
+#[test]
+fn upstreams_of_the_system_are_followed() {
+    let mut stage = Stage::idle();
+    let [upstream, ..] = stage.network.external.as_slice() else { panic!("there are others") };
+    let names = ["api.example.com=198.51.100.80"];
+    let _upstream = upstream.serve(&serve::Options::new("upstream").dns(53, &names)).unwrap();
+    // Nobody is there.
+    stage.network.node.etc("resolv.conf", "nameserver 192.0.2.77\n").unwrap();
+    stage.start_with(&["--dns-listen", INSIDE]);
+    let ask = || ask(&stage.network.shell, INSIDE, "api.example.com");
+    assert_ne!(ask().map(|(code, ..)| code), Some(NO_ERROR));
+    // A file that is being written names nobody for a moment.
+    stage.network.node.etc("resolv.conf", "").unwrap();
+    stage.network.node.etc("resolv.conf", "nameserver 192.0.2.111\n").unwrap();
+    let found = Some((NO_ERROR, 1, Some(Ipv4Addr::new(198, 51, 100, 80))));
+    eventually("the other one is asked", || ask() == found);
 }
 
 #[test]

@@ -161,6 +161,11 @@ impl State {
         self.has_failed() || self.sockets.is_unfinished() || closed
     }
 
+    /// What is asked for names, if anything is.
+    pub(super) fn dns(&self) -> Option<&dns::Handle> {
+        self.dns.as_ref()
+    }
+
     fn dns_problems(&self) -> Vec<Problem> {
         self.dns.as_ref().map(dns::Handle::problems).unwrap_or_default()
     }

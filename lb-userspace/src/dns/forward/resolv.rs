@@ -10,9 +10,12 @@ const SYSTEM: &str = "/etc/resolv.conf";
 const RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
 
 /// Whom to ask if nobody was named, none of `ours` among them: that would be asking ourselves.
-pub(in crate::dns) fn upstreams(ours: &[SocketAddr]) -> Vec<SocketAddr> {
-    let found = [SYSTEM, RESOLVED].map(|path| read(Path::new(path), ours));
-    choose(found)
+/// Lines that name nobody are told to `unusable`.
+pub(in crate::dns) fn upstreams(
+    ours: &[SocketAddr],
+    unusable: &mut impl FnMut(&str),
+) -> Vec<SocketAddr> {
+    choose([SYSTEM, RESOLVED].map(|path| read(Path::new(path), ours, unusable)))
 }
 
 /// The first list without stubs; else the first with anybody.
@@ -22,17 +25,17 @@ fn choose(found: [Vec<SocketAddr>; 2]) -> Vec<SocketAddr> {
     real.or_else(|| found.iter().find(|list| !list.is_empty())).cloned().unwrap_or_default()
 }
 
-fn read(path: &Path, ours: &[SocketAddr]) -> Vec<SocketAddr> {
-    std::fs::read_to_string(path).map(|text| servers(&text, ours)).unwrap_or_default()
+fn read(path: &Path, ours: &[SocketAddr], unusable: &mut impl FnMut(&str)) -> Vec<SocketAddr> {
+    std::fs::read_to_string(path).map(|text| servers(&text, ours, unusable)).unwrap_or_default()
 }
 
-fn servers(text: &str, ours: &[SocketAddr]) -> Vec<SocketAddr> {
+fn servers(text: &str, ours: &[SocketAddr], unusable: &mut impl FnMut(&str)) -> Vec<SocketAddr> {
     let servers = text.lines().filter_map(|line| {
         let mut words = line.split_ascii_whitespace();
         let is_server = words.next() == Some("nameserver");
         let found = server(words.next().filter(|_| is_server)?);
         if found.is_none() {
-            tracing::warn!("DNS: no upstream by this line of resolv.conf: {line}");
+            unusable(line);
         }
         found
     });
@@ -75,7 +78,10 @@ mod tests {
         let text = "# nameserver 192.0.2.9\nsearch example\nnameserver 192.0.2.1\n\
                     nameserver\tfd00::1 # second\nnameserver x\nnameserver 192.0.2.2\n";
         let ours = [addr("192.0.2.2:53")];
-        assert_eq!(servers(text, &ours), [addr("192.0.2.1:53"), addr("[fd00::1]:53")]);
+        let mut unusable = Vec::new();
+        let found = servers(text, &ours, &mut |line| unusable.push(line.to_owned()));
+        assert_eq!(found, [addr("192.0.2.1:53"), addr("[fd00::1]:53")]);
+        assert_eq!(unusable, ["nameserver x"]);
     }
 
     #[test]
