@@ -2,18 +2,20 @@
 
 /// What it says when it is asked.
 mod asked;
+/// What it says unasked.
+mod told;
 
 use crate::agent::cgroup::cgroup;
 use crate::agent::links::Links;
 use crate::agent::measures::Measures;
 use crate::agent::objects::{Objects, set};
 use crate::agent::takeover::Takeover;
-use crate::agent::tell::{Health, Teller};
+use crate::agent::tell::Teller;
 use crate::agent::web::{self, Desk, Web};
 use crate::bpf::datapath::{Datapath, Options};
 use crate::bpf::loader::Capacities;
 use crate::bpf::pin::PinFolder;
-use crate::compile::health::{Check, check, listen_addrs};
+use crate::compile::health::{Check, check};
 use crate::compile::{self, NodeView};
 use crate::config::{RunArgs, SocketLb};
 use crate::dns;
@@ -29,7 +31,6 @@ use bytemuck::Zeroable as _;
 use lb_common::layout::node::LinkValue;
 use lb_common::wire::IpProto;
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tokio::sync::mpsc::Sender;
@@ -269,26 +270,6 @@ impl State {
         self.started && self.takeover.is_unfinished()
     }
 
-    fn announce(&self) {
-        let tables = self.planner.actual();
-        let backends = tables.backends.values().filter(|backend| backend.service != 0).count();
-        let counts = (tables.services.len(), tables.frontends.len(), backends);
-        tracing::info!(
-            service_ports = counts.0,
-            frontends = counts.1,
-            backends = counts.2,
-            "ready"
-        );
-        // For whoever waits for it: a supervisor, a test. Nobody may be reading.
-        let mut out = std::io::stdout().lock();
-        let _ = writeln!(
-            out,
-            "ready: {} service ports, {} frontends, {} backends",
-            counts.0, counts.1, counts.2
-        );
-        let _ = out.flush();
-    }
-
     fn settle_services(&mut self) {
         for name in self.objects.take_changed() {
             let (service, slices) = self.objects.service(&name);
@@ -331,17 +312,6 @@ impl State {
         self.teller.status.links = self.links.status();
     }
 
-    /// Tells load balancers what holds now: the tables have been written.
-    fn settle_health(&mut self) {
-        let addrs = self.links.addrs().into_iter();
-        self.teller.health(Health {
-            healthy: !self.has_failed(),
-            node_eligible: self.objects.node().eligible,
-            addrs: listen_addrs(addrs, &self.links.node_port_ranges()),
-            checks: &self.checks,
-        });
-    }
-
     fn attach_sockets(&mut self) {
         let cgroup = match self.args.socket_lb {
             SocketLb::Off => Ok(None),
@@ -380,30 +350,6 @@ impl State {
             tracing::error!("{message}");
             self.failures.push(message);
         }
-    }
-
-    /// Tells people what holds now.
-    fn tell(&mut self) {
-        let failure = |message: &String| Problem {
-            subject: "kernel".to_owned(),
-            field: String::new(),
-            message: format!("{message}; it is tried again"),
-        };
-        let unheard = self.dns_problems();
-        let mut planned = self.planner.problems();
-        planned.extend_from_slice(self.teller.problems());
-        let status = &mut self.teller.status;
-        for problem in planned.iter().filter(|problem| !status.problems.contains(problem)) {
-            tracing::warn!("{problem}");
-        }
-        // These were told when they happened.
-        let failures = self.failures.iter().chain(self.takeover.failure()).map(failure);
-        let told = self.web.problems().iter().cloned().chain(unheard).chain(failures);
-        let written = self.settings_problem.iter().chain(self.objects.problems()).cloned();
-        status.problems = written.chain(planned).chain(told).collect();
-        status.synced = self.started;
-        let objects = &self.objects;
-        self.teller.status(|name| Some(objects.service(name).0?.uid.clone()));
     }
 }
 
