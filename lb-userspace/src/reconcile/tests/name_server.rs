@@ -15,9 +15,8 @@ fn dns() -> Service {
     Service { ports: vec![port("http", 53)], ..service("dns", 1) }
 }
 
-fn name_server(last: u8) -> Option<NameServer> {
-    let addrs = vec![([10, 0, 0, last], 8080).into()];
-    Some(NameServer { service: dns().name, addrs })
+fn name_server(last: u8) -> NameServer {
+    NameServer { service: dns().name, addrs: vec![([10, 0, 0, last], 8080).into()] }
 }
 
 fn set_name_server(agent: &mut Agent, name_server: Option<NameServer>) -> Vec<Edit> {
@@ -27,7 +26,7 @@ fn set_name_server(agent: &mut Agent, name_server: Option<NameServer>) -> Vec<Ed
 /// A Service with these endpoints and an agent in its place.
 fn agent(service: Service, endpoints: &[u8]) -> Agent {
     let mut agent = Agent::new(ROOMY);
-    set_name_server(&mut agent, name_server(AGENT));
+    set_name_server(&mut agent, Some(name_server(AGENT)));
     agent.set(service);
     agent.endpoints("dns", endpoints);
     agent
@@ -88,7 +87,7 @@ fn where_endpoints_of_this_node_are_wanted_it_comes_before_those() {
 #[test]
 fn an_endpoint_at_its_address_is_both() {
     let mut agent = Agent::new(ROOMY);
-    set_name_server(&mut agent, name_server(2));
+    set_name_server(&mut agent, Some(name_server(2)));
     agent.set(dns());
     agent.endpoints("dns", &[1, 2]);
     let FrontendValue { inside, outside, .. } = frontend(&agent);
@@ -109,7 +108,7 @@ fn it_comes_and_goes_with_the_setting_and_endpoints_stay_who_they_are() {
     set_name_server(&mut agent, None);
     assert_eq!(led(&agent, frontend(&agent).inside), [1, 2]);
     assert_eq!(agent.kernel.living(), before);
-    set_name_server(&mut agent, name_server(AGENT));
+    set_name_server(&mut agent, Some(name_server(AGENT)));
     assert_eq!(led(&agent, frontend(&agent).inside), [1, 2, AGENT]);
     assert_eq!(endpoints(&agent), before);
     assert_eq!(agent.restart(), []);

@@ -251,8 +251,8 @@ impl<'a> Held<'a> {
 
     fn name_server(&self, address: SocketAddr) -> NameServerView {
         let held = self.backends.get(&address.into());
-        let is_own = |cell: &&BackendValue| cell.flags & BackendValue::AGENT != 0;
-        NameServerView { address, differs: held.is_none_or(|cell| !is_own(&cell)) }
+        let is_own = held.is_some_and(|cell| cell.flags & BackendValue::AGENT != 0);
+        NameServerView { address, differs: !is_own }
     }
 
     /// `own`: where the agent's own name server listens.
