@@ -74,7 +74,7 @@ fn check_servers(cluster: &Cluster, stage: &Stage) -> Result<()> {
 
 /// Whether whoever answered knew the answer.
 fn is_right(report: &ask::Report) -> bool {
-    !report.answers.is_empty() && report.answers.keys().all(|code| code == "NOERROR")
+    !report.answers.is_empty() && report.answers.keys().all(|code| code == ask::KNOWN)
 }
 
 /// Long enough for a few questions.

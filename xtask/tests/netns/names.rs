@@ -30,7 +30,7 @@ fn ask(from: &Host, server: &str, name: &str) -> Option<(u8, u8, Option<Ipv4Addr
     let answer = from.within(|| {
         let socket = UdpSocket::bind("0.0.0.0:0")?;
         socket.set_read_timeout(Some(Duration::from_millis(500)))?;
-        socket.send_to(&question(name), server)?;
+        socket.send_to(&question(name)?, server)?;
         let mut answer = vec![0; 1500];
         let (length, from) = socket.recv_from(&mut answer)?;
         assert_eq!(from, server, "the answer comes from where it was asked");

@@ -12,7 +12,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 use xtask::lab::Host;
-use xtask::lab::traffic::ask::{Options, Report, answered, question};
+use xtask::lab::traffic::ask::{KNOWN, Options, Report, answered, question};
 
 const MANIFEST: &str = include_str!("manifests/cluster-dns.yaml");
 const VIP: [&str; 2] = ["10.96.0.10", "fd00:10:96::a"];
@@ -28,8 +28,6 @@ const FLAGS: [&str; 6] = [
 /// Any name that is there.
 const NAME: &str = "web.default.svc.cluster.local";
 
-/// What the agent says: it knows the answer.
-const AGENT: &str = "NOERROR";
 /// Who answers else.
 const PODS: [&str; 2] = ["kubia-1", "kubia-2"];
 
@@ -41,7 +39,7 @@ fn ask(from: &Host, to: SocketAddr) -> Report {
 }
 
 fn by_agent(report: &Report) -> u32 {
-    report.answers.get(AGENT).copied().unwrap_or_default()
+    report.answers.get(KNOWN).copied().unwrap_or_default()
 }
 
 fn by_pods(report: &Report) -> u32 {
@@ -53,7 +51,7 @@ fn ask_by_tcp(from: &Host, to: SocketAddr) -> Result<String> {
     from.within(|| {
         let mut stream = TcpStream::connect_timeout(&to, Duration::from_secs(2))?;
         stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-        let question = question(NAME);
+        let question = question(NAME)?;
         let length = u16::try_from(question.len())?.to_be_bytes();
         stream.write_all(&[&length[..], &question].concat())?;
         let mut answer = [0; 1500];
@@ -91,7 +89,7 @@ fn explained(stage: &Stage) -> Value {
 fn clients_of_the_node_are_answered_by_the_agent_and_others_by_the_clusters_pods() {
     let stage = stage();
     for to in at(VIP, DNS) {
-        assert_eq!(ask_by_tcp(&stage.network.shell, to).unwrap(), AGENT, "{to}");
+        assert_eq!(ask_by_tcp(&stage.network.shell, to).unwrap(), KNOWN, "{to}");
         let outside = ask(&stage.network.client, to);
         assert_eq!(by_pods(&outside), outside.asked(), "{to}: {outside:?}");
     }

@@ -2,6 +2,8 @@
 
 use super::{Info, READY, print, runtime};
 use anyhow::{Context, Result};
+use hickory_proto::op::{Message, MessageType, Metadata, Query, ResponseCode};
+use hickory_proto::rr::{Name, RecordType};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
@@ -14,8 +16,9 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// More than any answer here.
 const BUFFER: usize = 4096;
-/// The number of every question.
-const ID: [u8; 2] = [0x12, 0x34];
+
+/// How the answer of a name server counts that knows.
+pub const KNOWN: &str = "NOERROR";
 
 /// What to ask, whom, and how often.
 #[derive(Clone, Debug, clap::Args)]
@@ -64,7 +67,7 @@ impl Options {
 /// What came of the questions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// Answers, by the name of a server of ours, or by code (`NOERROR` and its kin).
+    /// Answers, by the name of a server of ours, or by code: [`KNOWN`], or what is wrong.
     pub answers: BTreeMap<String, u32>,
     /// Questions without an answer, by kind of failure.
     pub lost: BTreeMap<String, u32>,
@@ -119,7 +122,7 @@ async fn client(options: Options, stopped: watch::Receiver<bool>) -> io::Result<
     let mut clock = interval(Duration::from_millis(options.pause_ms.max(1)));
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let patience = Duration::from_millis(options.timeout_ms);
-    let question = question(&options.name);
+    let question = question(&options.name).map_err(io::Error::other)?;
     let kept = socket(options.to).await?;
     while !*stopped.borrow() {
         clock.tick().await;
@@ -164,32 +167,26 @@ async fn ask(socket: &UdpSocket, to: SocketAddr, question: &[u8]) -> io::Result<
 
 /// Who answered, or with what.
 pub fn answered(answer: &[u8]) -> io::Result<String> {
-    /// In the order of their numbers (RFC 1035, 4.1.1).
-    const CODES: [&str; 6] = ["NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED"];
-    match answer {
-        [b'{', ..] => {
-            let line = answer.split(|byte| *byte == b'\n').next().unwrap_or_default();
-            Ok(serde_json::from_slice::<Info>(line)?.name)
-        }
-        [high, low, flags, code, ..] if [*high, *low] == ID && flags & 0x80 != 0 => {
-            let code = code & 15;
-            let name = CODES.get(usize::from(code));
-            Ok(name.map_or_else(|| code.to_string(), |name| (*name).to_owned()))
-        }
-        _ => Err(io::ErrorKind::InvalidData.into()),
+    if answer.starts_with(b"{") {
+        let line = answer.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        return Ok(serde_json::from_slice::<Info>(line)?.name);
     }
+    let Metadata { message_type, response_code, .. } =
+        Message::from_vec(answer).map_err(io::Error::other)?.metadata;
+    if message_type != MessageType::Response {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let is_known = response_code == ResponseCode::NoError;
+    Ok(if is_known { KNOWN.to_owned() } else { response_code.to_string() })
 }
 
 /// A question for the IPv4 addresses of a name.
-pub fn question(name: &str) -> Vec<u8> {
-    let mut packet = [&ID[..], &[1, 0, 0, 1, 0, 0, 0, 0, 0, 0]].concat();
-    for label in name.split('.') {
-        // No label of ours is longer than the 63 bytes that one may have.
-        packet.extend(u8::try_from(label.len()));
-        packet.extend(label.as_bytes());
-    }
-    packet.extend([0, 0, 1, 0, 1]);
-    packet
+pub fn question(name: &str) -> Result<Vec<u8>> {
+    let name = Name::from_ascii(format!("{name}.")).with_context(|| format!("{name:?}"))?;
+    let mut question = Message::query();
+    question.metadata.recursion_desired = true;
+    question.add_query(Query::query(name, RecordType::A));
+    question.to_vec().context("writing a question")
 }
 
 #[cfg(test)]
@@ -199,14 +196,17 @@ mod tests {
     #[test]
     fn servers_of_ours_and_name_servers_are_told_apart() {
         let ours = br#"{"name":"a","client":"192.0.2.1:1","local":"192.0.2.2:2"}"#;
-        assert_eq!(answered(&[ours, &b"\n"[..], &question("x.y")].concat()).unwrap(), "a");
-        let coded = |code: u8| answered(&[0x12, 0x34, 0x81, 0x80 | code, 0, 1]).unwrap();
-        assert_eq!(
-            (coded(0).as_str(), coded(3).as_str(), coded(9).as_str()),
-            ("NOERROR", "NXDOMAIN", "9")
-        );
-        assert!(answered(&question("x.y")).is_err(), "a question is no answer");
-        assert!(answered(&[0x12, 0x35, 0x81, 0x80]).is_err(), "to another question");
+        assert_eq!(answered(&[ours, &b"\n"[..], &question("x.y").unwrap()].concat()).unwrap(), "a");
+        let coded = |code| {
+            let mut answer = Message::from_vec(&question("x.y").unwrap()).unwrap();
+            answer.metadata.message_type = MessageType::Response;
+            answer.metadata.response_code = code;
+            answered(&answer.to_vec().unwrap()).unwrap()
+        };
+        assert_eq!(coded(ResponseCode::NoError), KNOWN);
+        assert_ne!(coded(ResponseCode::NXDomain), KNOWN);
+        assert_ne!(coded(ResponseCode::NXDomain), coded(ResponseCode::ServFail));
+        assert!(answered(&question("x.y").unwrap()).is_err(), "a question is no answer");
         assert!(answered(b"").is_err());
     }
 }

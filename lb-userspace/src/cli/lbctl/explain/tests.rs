@@ -1,6 +1,6 @@
 use super::*;
 use crate::compile::node::SnatMode;
-use crate::compile::{self, NodeView};
+use crate::compile::{self, NameServer, NodeView};
 use crate::model::{Change, Node, Snapshot};
 use crate::reconcile::ids::Limits;
 use crate::reconcile::{Planner, Tables};
@@ -45,11 +45,18 @@ const PLAIN: Style = Style { format: Format::Table, color: false };
 
 /// What an agent wants of the objects, and the tables that it made of them.
 fn settled() -> (ObjectName, Explanation, Tables) {
-    let snapshot = snapshot();
+    settled_with(&snapshot(), None)
+}
+
+/// The same of these objects, and with a name server of the agent's own.
+fn settled_with(
+    snapshot: &Snapshot,
+    name_server: Option<NameServer>,
+) -> (ObjectName, Explanation, Tables) {
     let name = ObjectName::new("default", "kubia");
     let (service, slices) = (&snapshot.services[&name], &snapshot.slices[&name]);
     let node = Node { name: "node".to_owned(), ..Node::default() };
-    let view = NodeView::new(&node, SnatMode::Minimal, true);
+    let view = NodeView { name_server, ..NodeView::new(&node, SnatMode::Minimal, true) };
     let mut planner = Planner::adopt(Tables::default(), Limits::default());
     planner.update(&name, Some(&compile::plan(service, slices, &view)));
     let mut explanation = compile::explanation(service, slices, &view);
@@ -212,4 +219,36 @@ fn a_name_alone_is_in_the_default_namespace() {
     assert_eq!(object("kubia", None), "default/kubia");
     assert_eq!(object("kubia", Some("web")), "web/kubia");
     assert_eq!(object("a/kubia", Some("web")), "a/kubia");
+}
+
+/// The Service is one of DNS, and the agent takes its place at this address.
+fn with_name_server(addr: &str) -> (Explanation, Tables) {
+    let mut snapshot = snapshot();
+    let service = ObjectName::new("default", "kubia");
+    snapshot.services.get_mut(&service).unwrap().ports[0].port = 53;
+    let addrs = vec![addr.parse().unwrap()];
+    let (_, wanted, tables) = settled_with(&snapshot, Some(NameServer { service, addrs }));
+    (wanted, tables)
+}
+
+#[test]
+fn the_agents_own_name_server_is_told_apart_from_endpoints() {
+    for addr in ["192.0.2.1:10053", "10.244.0.11:8080"] {
+        let (wanted, tables) = with_name_server(addr);
+        let shown = shown(Agent::Answered, Some(&wanted), &tables);
+        let line = format!("  clients here     {addr}, before the endpoints while it answers\n");
+        assert!(shown.contains(&line), "{shown}");
+        assert!(!shown.contains("(!)"), "an endpoint at its address is both: {shown}");
+    }
+}
+
+#[test]
+fn a_name_server_that_the_maps_do_not_have_is_a_difference() {
+    let (wanted, mut tables) = with_name_server("192.0.2.1:10053");
+    for cell in tables.backends.values_mut() {
+        cell.flags &= !BackendValue::AGENT;
+    }
+    let shown = shown(Agent::Answered, Some(&wanted), &tables);
+    assert!(shown.contains("while it answers; not so in the maps  (!)\n"), "{shown}");
+    assert!(shown.ends_with("\n1 thing in the maps is not as it is wanted\n"), "{shown}");
 }

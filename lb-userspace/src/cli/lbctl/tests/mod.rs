@@ -3,6 +3,8 @@
 
 /// Lists as people read them.
 mod golden;
+/// The agent's own name server.
+mod name_server;
 /// Lists as programs read them; arguments; exit codes.
 mod shape;
 
