@@ -8,7 +8,7 @@ use crate::nat::Draft;
 use crate::packet::Packet;
 use crate::parse::Seen;
 use crate::stage::Stop;
-use crate::{agent, kernel, nat};
+use crate::{agent, kernel, lookup, nat, select};
 use core::ffi::c_void;
 use lb_common::algo::tcp_state::Progress;
 use lb_common::algo::{checksum, source_port};
@@ -40,7 +40,8 @@ pub(crate) fn existing<P: Packet>(packet: &P, seen: &Seen) -> Result<Option<Entr
 
 /// Whether a forward packet opens another flow under the key of an old one.
 ///
-/// A UDP flow is over when its backend is gone. A TCP connection, and an SCTP association, lives
+/// A UDP flow is over when its backend is gone, or when the one is back for which it stands in. A
+/// TCP connection, and an SCTP association, lives
 /// until it ends, whatever became of its backend, as with kube-proxy; but a SYN after its end, or
 /// to a backend that is gone, is a new connection from the same port. Nothing is known of the
 /// backend of a foreign flow: it is over when it has ended, or nobody has spoken for a while.
@@ -50,7 +51,7 @@ fn starts_anew(ctx: *mut c_void, seen: &Seen, entry: &Entry) -> bool {
     if value.is_foreign() {
         is_over(&seen.key, entry) && (seen.key.proto == IpProto::UDP || seen.is_syn())
     } else if seen.key.proto == IpProto::UDP {
-        is_stale(ctx, value)
+        is_stale(ctx, value) || is_relieved(ctx, seen, value)
     } else {
         seen.is_syn() && (entry.progress().is_closed() || is_stale(ctx, value))
     }
@@ -62,6 +63,19 @@ fn is_stale(ctx: *mut c_void, value: &FlowValue) -> bool {
     maps::backend(value.backend).is_none_or(|backend| {
         backend.generation != value.generation || !agent::takes_packets(ctx, backend)
     })
+}
+
+/// Whether the agent is there, in whose absence the backend of a flow was chosen.
+#[inline(always)]
+fn is_relieved(ctx: *mut c_void, seen: &Seen, value: &FlowValue) -> bool {
+    value.flags & FlowValue::STAND_IN != 0 && is_agents(ctx, seen)
+}
+
+/// Whether the agent would get a new flow of this key, from a client that it may answer.
+#[inline(never)]
+fn is_agents(ctx: *mut c_void, seen: &Seen) -> bool {
+    lookup::at(&seen.key.dst, seen.key.dport, seen.key.proto, seen.v6())
+        .is_some_and(|frontend| select::prefers_agent(ctx, frontend, &frontend.inside))
 }
 
 /// How often a flow makes sure that its other half is there, in seconds.

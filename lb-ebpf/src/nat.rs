@@ -56,6 +56,9 @@ pub(crate) fn open<P: Packet>(packet: &P, seen: &Seen, draft: &mut Draft) -> Res
     draft.forward = kept(seen, draft.backend, backend);
     draft.reply_link = 0;
     set_source(packet, seen, draft, backend)?;
+    if draft.choice & Choice::AGENT != 0 && backend.flags & BackendValue::AGENT == 0 {
+        draft.forward.flags |= FlowValue::STAND_IN;
+    }
     draft.forward.addr_diff = checksum::add(
         checksum::addr_diff(&seen.key.src, &draft.forward.src),
         checksum::addr_diff(&seen.key.dst, &draft.forward.dst),

@@ -50,6 +50,12 @@ fn own_agent(ctx: *mut c_void, frontend: &FrontendValue, choice: &Choice) -> u32
     }
 }
 
+/// Whether the agent of this node would be chosen.
+#[inline(always)]
+pub(crate) fn prefers_agent(ctx: *mut c_void, frontend: &FrontendValue, choice: &Choice) -> bool {
+    own_agent(ctx, frontend, choice) != NONE
+}
+
 /// Why nobody can be chosen, if that is so.
 #[inline(always)]
 fn nobody(choice: &Choice) -> Option<Reason> {

@@ -59,6 +59,10 @@ impl FlowValue {
     /// took over): its packets pass untouched until it ends. The translation says only where the
     /// other half is found; backend and generation are 0.
     pub const FOREIGN: u8 = 16;
+    /// The backend stands in for the name server of this node's agent, which was not there: UDP
+    /// packets go to it again as soon as it is, for a client that takes all its ports in turn would
+    /// else find flows of the time without it for ever.
+    pub const STAND_IN: u8 = 32;
 
     /// Whether another proxy translates the flow.
     #[inline(always)]

@@ -12,6 +12,7 @@ use aya_ebpf::macros::cgroup_sock_addr;
 use aya_ebpf::programs::SockAddrContext;
 use lb_common::flow::Edge;
 use lb_common::layout::backend::BackendValue;
+use lb_common::layout::frontend::{Choice, FrontendValue};
 use lb_common::layout::socket::{SocketKey, SocketValue};
 use lb_common::layout::step::Step;
 use lb_common::verdict::Reason;
@@ -102,16 +103,14 @@ fn backend_for(call: &Call, sticky: bool) -> Option<Result<(), Reason>> {
         return Some(Err(Reason::SourceRange));
     }
     let send_key = key(call, addr, port, Edge::EGRESS);
-    if sticky && let Some(known) = maps::socket(&send_key) {
-        let alive = maps::backend(known.backend).is_some_and(|backend| {
-            backend.generation == known.generation && agent::takes_packets(call.context(), backend)
-        });
-        if alive {
-            call.set(&known.addr, known.port);
-            return Some(Ok(()));
-        }
-    }
     let choice = lookup::choice(frontend, &Client::OWN);
+    if sticky
+        && let Some(known) = maps::socket(&send_key)
+        && may_keep(call, frontend, choice, known)
+    {
+        call.set(&known.addr, known.port);
+        return Some(Ok(()));
+    }
     let id = match select::backend(call.context(), frontend, choice, &Addr::ANY, kernel::random()) {
         Ok(id) => id,
         Err(reason) => return Some(Err(reason)),
@@ -122,6 +121,20 @@ fn backend_for(call: &Call, sticky: bool) -> Option<Result<(), Reason>> {
     remember(call, &send_key, id, backend, sticky);
     call.set(&backend.addr, backend.port);
     Some(Ok(()))
+}
+
+/// Whether a socket goes on with the backend that it had: that is there, and stands in for nobody
+/// who is back.
+#[inline(always)]
+fn may_keep(call: &Call, frontend: &FrontendValue, choice: &Choice, known: &SocketValue) -> bool {
+    maps::backend(known.backend).is_some_and(|backend| {
+        backend.generation == known.generation
+            && if backend.flags & BackendValue::AGENT == 0 {
+                !select::prefers_agent(call.context(), frontend, choice)
+            } else {
+                agent::takes_packets(call.context(), backend)
+            }
+    })
 }
 
 /// What a call meets at an address without a frontend: nothing, or a refusal.

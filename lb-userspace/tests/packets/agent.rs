@@ -153,8 +153,8 @@ fn a_connection_to_the_agent_ends_with_it_and_a_new_one_of_its_ports_does_not() 
 }
 
 #[test]
-fn flows_of_an_endpoint_stay_there_when_the_agent_comes() {
-    each(|rig| {
+fn a_connection_to_an_endpoint_stays_there_when_the_agent_comes() {
+    each_where(Case::is_tcp, |rig| {
         let case = rig.case;
         serve(rig);
         beat(rig, 0);
@@ -164,6 +164,46 @@ fn flows_of_an_endpoint_stay_there_when_the_agent_comes() {
         rig.send(&later).is(Verdict::Passed, &later.to(case.backend(1)));
         assert_eq!(ask(rig, 20_001), agent(case));
     });
+}
+
+#[test]
+fn datagrams_go_to_the_agent_when_it_comes_and_what_the_endpoint_still_answers_arrives() {
+    each_where(
+        |case| !case.is_tcp(),
+        |rig| {
+            let case = rig.case;
+            serve(rig);
+            beat(rig, 0);
+            assert_eq!(ask(rig, 20_000), case.backend(1));
+            let sockets = listen(case);
+            assert_eq!(ask(rig, 20_000), agent(case));
+            for backend in [case.backend(1), agent(case)] {
+                let answer = case.later(backend, case.pod(20_000));
+                let named = answer.between(case.vip(), case.pod(20_000));
+                rig.leave(&answer).is(Verdict::Passed, &named);
+            }
+            drop(sockets);
+            assert_eq!(ask(rig, 20_000), case.backend(1));
+        },
+    );
+}
+
+#[test]
+fn datagrams_of_an_outsider_stay_with_their_endpoint_when_the_agent_comes() {
+    each_where(
+        |case| !case.is_tcp(),
+        |rig| {
+            let case = rig.case;
+            serve(rig);
+            beat(rig, 0);
+            rig.link(rig.link, LinkValue::UPLINK, None);
+            assert_eq!(ask(rig, 20_000), case.backend(1));
+            let _sockets = listen(case);
+            let before = rig.traffic()[0].connections;
+            assert_eq!(ask(rig, 20_000), case.backend(1));
+            assert_eq!(rig.traffic()[0].connections, before, "the flow was opened anew");
+        },
+    );
 }
 
 #[test]

@@ -137,6 +137,25 @@ fn a_killed_agent_loses_the_questions_in_flight_and_no_other() {
 }
 
 #[test]
+fn a_socket_that_pods_have_answered_is_answered_by_the_agent_when_that_is_back() {
+    let mut stage = stage();
+    stage.signal(Signal::SIGSTOP);
+    all_by(&stage, by_pods);
+    let [shell, node, _] = stage.clients();
+    let asking = [shell, node].map(|from| {
+        at(VIP, DNS).map(|to| from.ask(&Options { same: true, ..Options::new(to, NAME) }).unwrap())
+    });
+    thread::sleep(Duration::from_millis(100));
+    stage.signal(Signal::SIGCONT);
+    all_by(&stage, by_agent);
+    for asking in asking.into_iter().flatten() {
+        let report = asking.finish().unwrap();
+        assert!(by_pods(&report) > 0 && by_agent(&report) > 0, "{report:?}");
+        assert!(report.lost.is_empty(), "{report:?}");
+    }
+}
+
+#[test]
 fn an_agent_without_the_flag_leaves_the_name_to_the_cluster() {
     let mut stage = stage();
     stage.stop();

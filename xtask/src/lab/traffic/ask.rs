@@ -167,9 +167,10 @@ async fn ask(socket: &UdpSocket, to: SocketAddr, question: &[u8]) -> io::Result<
 
 /// Who answered, or with what.
 pub fn answered(answer: &[u8]) -> io::Result<String> {
-    if answer.starts_with(b"{") {
-        let line = answer.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        return Ok(serde_json::from_slice::<Info>(line)?.name);
+    let line = answer.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    // A message may begin like one of ours: with any byte of its random identifier.
+    if let Ok(ours) = serde_json::from_slice::<Info>(line) {
+        return Ok(ours.name);
     }
     let Metadata { message_type, response_code, .. } =
         Message::from_vec(answer).map_err(io::Error::other)?.metadata;
@@ -199,6 +200,7 @@ mod tests {
         assert_eq!(answered(&[ours, &b"\n"[..], &question("x.y").unwrap()].concat()).unwrap(), "a");
         let coded = |code| {
             let mut answer = Message::from_vec(&question("x.y").unwrap()).unwrap();
+            answer.metadata.id = u16::from_be_bytes(*b"{\"");
             answer.metadata.message_type = MessageType::Response;
             answer.metadata.response_code = code;
             answered(&answer.to_vec().unwrap()).unwrap()
