@@ -176,7 +176,7 @@ fn collect<'a>(
     reject: &mut impl FnMut(&'a EndpointSlice, &'a Endpoint, Unjoined),
 ) -> Entries<'a> {
     let mut entries = Entries::new();
-    for slice in slices.filter(|slice| slice.other_proxy.is_none()) {
+    for slice in slices {
         let own = |other: &&EndpointPort| is_same(other, port);
         let ports = slice.ports.iter().filter(own).map(|own| Port::new(own.port));
         let mismatch = ports.clone().next().is_none().then(|| mismatch(port, slice));

@@ -75,7 +75,7 @@ fn local_ready<'a>(
     node: &str,
 ) -> usize {
     let mut entries = BTreeMap::<(&EndpointPort, IpAddr), Standing>::new();
-    for slice in slices.filter(|slice| slice.other_proxy.is_none()) {
+    for slice in slices {
         let in_family = |endpoint: &&Endpoint| Family::of(endpoint.address.into()) == family;
         for endpoint in slice.endpoints.iter().filter(in_family) {
             for port in &slice.ports {

@@ -242,10 +242,6 @@ pub struct EndpointSlice {
     pub endpoints: Vec<Endpoint>,
     /// Endpoints and ports that it lists and that cannot be used.
     pub unusable: Vec<Unusable>,
-    /// Label `service.kubernetes.io/service-proxy-name`: whose slice it is, if not ours. Its
-    /// endpoints have names all the same.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub other_proxy: Option<String>,
     /// What it was changed for last, as far as the control plane says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trigger: Option<Trigger>,

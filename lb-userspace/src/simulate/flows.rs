@@ -142,7 +142,6 @@ fn slice(port: &PortName, flow: &Flow, number: usize) -> EndpointSlice {
         }],
         endpoints: vec![endpoint],
         unusable: Vec::new(),
-        other_proxy: None,
         trigger: None,
     }
 }

@@ -37,13 +37,6 @@ fn an_endpoint_that_is_merely_not_ready_is_never_used() {
 }
 
 #[test]
-fn endpoints_of_another_proxys_slice_are_never_used() {
-    let theirs = EndpointSlice { other_proxy: Some("it".into()), ..slice("b", &["10.0.0.2 here"]) };
-    let found = sorted(&[slice("a", &["10.0.0.1"]), theirs], &node());
-    assert_eq!((text(&found.cluster), text(&found.local)), ("10.0.0.1:8080".into(), String::new()));
-}
-
-#[test]
 fn terminating_endpoints_are_used_only_while_nobody_is_ready() {
     check(&["10.0.0.1 terminating", "10.0.0.2"], (&[2], &[]));
     check(&["10.0.0.1 terminating", "10.0.0.2 gone", "10.0.0.3 unready"], (&[1], &[]));

@@ -60,12 +60,6 @@ fn an_endpoint_without_ports_does_not_count() {
 }
 
 #[test]
-fn a_slice_of_another_proxy_does_not_count() {
-    let other_proxy = Some("it".to_owned());
-    counts(vec![EndpointSlice { other_proxy, ..slice("a", &["10.0.0.1 here"]) }], 0);
-}
-
-#[test]
 fn of_two_entries_the_one_that_does_not_terminate_counts_in_any_order() {
     for [first, second] in [["a", "b"], ["b", "a"]] {
         let both = |one, other| vec![slice(first, &[one]), slice(second, &[other])];

@@ -107,7 +107,6 @@ fn slice(name: &str, endpoints: &[&str]) -> EndpointSlice {
         ports: vec![target("http", 8080)],
         endpoints: endpoints.iter().map(|words| endpoint(words)).collect(),
         unusable: Vec::new(),
-        other_proxy: None,
         trigger: None,
     }
 }

@@ -96,7 +96,6 @@ fn slice(name: &str, service: &str, endpoints: Vec<Endpoint>) -> EndpointSlice {
         ports: vec![port("http", 8080), port("https", 8443)],
         endpoints,
         unusable: Vec::new(),
-        other_proxy: None,
         trigger: None,
     }
 }

@@ -168,7 +168,6 @@ fn slice(
         ports,
         endpoints,
         unusable: Vec::new(),
-        other_proxy: None,
         trigger: None,
     }
 }

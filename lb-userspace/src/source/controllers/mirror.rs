@@ -83,7 +83,6 @@ fn mirror(name: &ObjectName, object: &api::Endpoints, report: &mut Report) -> Ve
                     ports: ports.clone(),
                     endpoints,
                     unusable: Vec::new(),
-                    other_proxy: None,
                     trigger: None,
                 });
             }

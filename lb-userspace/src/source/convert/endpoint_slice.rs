@@ -32,7 +32,6 @@ pub fn endpoint_slice(object: &api::EndpointSlice, report: &mut Report) -> Optio
             .filter_map(|(index, one)| endpoint(one, index, ipv4, report))
             .collect(),
         unusable: report.take_unusable(),
-        other_proxy: field::other_proxy(&object.metadata).map(str::to_owned),
         trigger: trigger(object, ipv4),
     })
 }

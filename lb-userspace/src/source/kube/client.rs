@@ -25,6 +25,20 @@ pub enum Access {
     InCluster,
 }
 
+impl Access {
+    /// The files that were read once for it; tokens are read again by themselves. A kubeconfig that
+    /// cannot be read names none.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let Self::Kubeconfig(path) = self else { return Vec::new() };
+        let read = Kubeconfig::read_from(path).unwrap_or_default();
+        let clusters = read.clusters.into_iter().filter_map(|named| named.cluster);
+        let users = read.auth_infos.into_iter().filter_map(|named| named.auth_info);
+        let of_users = users.flat_map(|user| [user.client_certificate, user.client_key]);
+        let named = clusters.map(|cluster| cluster.certificate_authority).chain(of_users);
+        [path.clone()].into_iter().chain(named.flatten().map(PathBuf::from)).collect()
+    }
+}
+
 /// A client for the API server, and its address.
 pub(super) async fn connect(access: &Access) -> Result<(Client, String)> {
     let config = config(access).await?;

@@ -64,8 +64,8 @@ impl Cluster {
         let mut watches = JoinSet::new();
         for kind in Kind::ALL {
             let watched = kind.api(&self.client);
-            let config = kind.config(&self.node, self.scope);
-            watches.spawn(watch::follow(kind, watched, config, events_in.clone()));
+            let configs = kind.configs(&self.node, self.scope);
+            watches.spawn(watch::follow(kind, watched, configs, events_in.clone()));
         }
         drop(events_in);
         let mut store = Store::new(&self.server, Node { name: self.node, ..Node::default() });

@@ -55,6 +55,7 @@ impl Store {
     /// What follows from what a watch has seen.
     pub(super) fn take(&mut self, kind: Kind, seen: Seen) -> Vec<Change> {
         let mut changes = Vec::new();
+        let had_node = self.missing_node().is_none();
         let known = self.known.entry(kind).or_default();
         let trouble = match &seen {
             Seen::Trouble(why) => Some(why.clone()),
@@ -96,7 +97,7 @@ impl Store {
                 }
             }
         }
-        if is_news {
+        if is_news || had_node != self.missing_node().is_none() {
             changes.push(Change::Problems(self.problems()));
         }
         if !self.synced && self.known.values().all(|known| known.complete) {
@@ -160,6 +161,23 @@ impl Store {
             );
             Some(Problem { subject: self.server.clone(), field: String::new(), message })
         });
-        trouble.chain(self.problems.values().flatten().cloned()).collect()
+        let of_objects = self.problems.values().flatten().cloned();
+        trouble.chain(self.missing_node()).chain(of_objects).collect()
+    }
+
+    /// What it means that the API server has no object for this node, if that is so.
+    fn missing_node(&self) -> Option<Problem> {
+        let nodes = self.known.get(&Kind::Node)?;
+        let is_missing = nodes.complete && nodes.names.is_empty();
+        is_missing.then(|| Problem {
+            subject: format!("Node {}", self.bare.name),
+            field: String::new(),
+            message: format!(
+                "{} has no such Node: give the name of this one with --node; until then no \
+                 endpoint is local, zones and hints are unknown, and /healthz tells load balancers \
+                 to stay away",
+                self.server
+            ),
+        })
     }
 }

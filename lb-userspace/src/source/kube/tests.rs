@@ -56,6 +56,17 @@ fn words(changes: &[Change]) -> Vec<String> {
     changes.iter().map(word).collect()
 }
 
+/// The name of this node's object.
+fn own() -> ObjectName {
+    ObjectName::new("", "node-a")
+}
+
+/// The object of this node, with labels.
+fn own_node(labels: Value) -> Value {
+    json!({"apiVersion": "v1", "kind": "Node",
+        "metadata": {"name": "node-a", "labels": labels}})
+}
+
 /// A store that was told of a Service and its slice.
 fn filled() -> Store {
     let mut store = Store::new("https://api", node());
@@ -67,6 +78,7 @@ fn filled() -> Store {
         (Kind::EndpointSlice, object("web-1", &slice("web-1"))),
         (Kind::EndpointSlice, Seen::Complete),
         (Kind::Node, Seen::Restart),
+        (Kind::Node, Seen::Object(own(), own_node(json!({})))),
         (Kind::Node, Seen::Complete),
     ] {
         store.take(kind, seen);
@@ -82,8 +94,8 @@ fn it_is_synced_when_every_kind_was_told_once() {
         told.extend(store.take(kind, Seen::Restart));
         told.extend(store.take(kind, Seen::Complete));
     }
-    let expected = ["Node watched", "Service watched", "EndpointSlice watched", "synced"];
-    assert_eq!(words(&told), expected);
+    let watched = ["Node watched", "1 problems", "Service watched", "EndpointSlice watched"];
+    assert_eq!(words(&told), [&watched[..], &["synced"]].concat());
     // Never again.
     assert_eq!(store.take(Kind::Service, Seen::Restart), []);
     assert_eq!(store.take(Kind::Service, Seen::Complete), []);
@@ -134,12 +146,21 @@ fn an_object_that_cannot_be_used_is_named_and_harms_no_other() {
 fn a_node_whose_object_is_gone_keeps_its_name() {
     let mut store = filled();
     let labels = json!({"topology.kubernetes.io/zone": "zone-a"});
-    let object = json!({"apiVersion": "v1", "kind": "Node",
-        "metadata": {"name": "node-a", "labels": labels}});
-    let own = ObjectName::new("", "node-a");
-    let told = store.take(Kind::Node, Seen::Object(own.clone(), object));
+    let told = store.take(Kind::Node, Seen::Object(own(), own_node(labels)));
     assert_eq!(words(&told), ["Node node-a 1"]);
-    assert_eq!(words(&store.take(Kind::Node, Seen::Gone(own))), ["Node node-a 0"]);
+    assert_eq!(words(&store.take(Kind::Node, Seen::Gone(own()))), ["Node node-a 0", "1 problems"]);
+}
+
+#[test]
+fn a_node_that_the_server_does_not_know_is_a_problem_until_it_does() {
+    let mut store = Store::new("https://api", node());
+    assert_eq!(store.take(Kind::Node, Seen::Restart), []);
+    let told = store.take(Kind::Node, Seen::Complete);
+    let Some(Change::Problems(problems)) = told.last() else { panic!("{told:?}") };
+    assert_eq!(problems[0].subject, "Node node-a");
+    assert!(problems[0].message.contains("--node"), "{}", problems[0].message);
+    let told = store.take(Kind::Node, Seen::Object(own(), own_node(json!({}))));
+    assert_eq!(words(&told), ["Node node-a 0", "0 problems"]);
 }
 
 type Answer = Response<BoxBody<Bytes, Infallible>>;
@@ -214,7 +235,7 @@ async fn seen(client: &Client, count: usize) -> Vec<String> {
     let task = tokio::spawn(watch::follow(
         Kind::Service,
         api,
-        Kind::Service.config("node-a", Scope::Proxied),
+        Kind::Service.configs("node-a", Scope::Proxied),
         tx,
     ));
     let mut words = Vec::new();
@@ -245,7 +266,9 @@ async fn objects_are_streamed_where_the_server_can() {
     assert_eq!(seen(&client, 5).await, ["restart", "web", "complete", "web", "no web"]);
     let asked = asked.lock().unwrap();
     assert_eq!(asked.len(), 1, "{asked:?}");
-    for part in ["watch=true", "sendInitialEvents=true", "service-proxy-name", "headless"] {
+    for part in
+        ["watch=true", "sendInitialEvents=true", "service-proxy-name", "clusterIP%21%3DNone"]
+    {
         assert!(asked[0].contains(part), "{part}: {asked:?}");
     }
 }
@@ -351,19 +374,65 @@ async fn a_cluster_is_told_as_changes() {
     let watched = ["EndpointSlice watched", "Node watched", "Service watched"];
     let objects = ["Service default/web", "slice default/web-1"];
     words.retain(|word| !watched.contains(&word.as_str()));
-    assert_eq!(words, [objects[0], objects[1], "synced"]);
+    assert_eq!(words, ["1 problems", objects[0], objects[1], "synced"], "there is no such Node");
     let asked = asked.lock().unwrap();
     let node = asked.iter().find(|path| path.starts_with("/api/v1/nodes")).unwrap();
     assert!(node.contains("fieldSelector=metadata.name%3Dnode-a"), "{node}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_list_that_breaks_off_half_way_is_asked_for_later_and_later() {
+    let web = service("web", "10.96.0.1");
+    let (client, _) = client(move |_, before| match before {
+        0..6 => ended(200, &[event("ADDED", &web)]),
+        _ => open(&[event("ADDED", &web), list_ends()]),
+    });
+    let began = tokio::time::Instant::now();
+    let told = seen(&client, 21).await;
+    let broken = ["its list broke off", "restart", "web"];
+    let expected = [&["restart", "web"][..], &broken.repeat(6), &["complete"]].concat();
+    assert_eq!(told, expected);
+    // Half of 0.25, 0.5, 1, 2, 4 and 8 seconds at least.
+    assert!(began.elapsed() > Duration::from_secs(7), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_select_services_by_cluster_ip_is_asked_for_all() {
+    let list = json!({"kind": "ServiceList", "apiVersion": "v1",
+        "metadata": {"resourceVersion": "7"}, "items": [service("web", "10.96.0.1")]});
+    let (client, asked) = client(move |path, _| match path {
+        path if path.contains("sendInitialEvents") => {
+            ended(422, &[failure(422, "sendInitialEvents is forbidden for watch")])
+        }
+        path if path.contains("clusterIP") => {
+            ended(400, &[failure(400, "field label not supported: spec.clusterIP")])
+        }
+        path if path.contains("watch=true") => open(&[]),
+        _ => ended(200, std::slice::from_ref(&list)),
+    });
+    assert_eq!(seen(&client, 4).await, ["restart", "restart", "web", "complete"]);
+    let asked = asked.lock().unwrap();
+    assert!(
+        !asked[2].contains("clusterIP") && asked[2].contains("service-proxy-name"),
+        "{asked:?}"
+    );
+}
+
 #[test]
 fn headless_services_and_those_of_other_proxies_are_watched_for_their_names_only() {
-    let selector = |kind: Kind, scope| kind.config("node-a", scope).label_selector;
-    for kind in [Kind::Service, Kind::EndpointSlice] {
-        let proxied = selector(kind, Scope::Proxied).unwrap();
-        assert!(proxied.contains("!service.kubernetes.io/headless"), "{proxied}");
-        assert_eq!(selector(kind, Scope::All), None);
+    let selectors = |kind: Kind, scope| {
+        let configs = kind.configs("node-a", scope);
+        configs.into_iter().map(|config| (config.label_selector, config.field_selector))
+    };
+    for (labels, _) in selectors(Kind::Service, Scope::Proxied) {
+        assert_eq!(labels.unwrap(), "!service.kubernetes.io/service-proxy-name");
     }
-    assert_eq!(Kind::Node.config("node-a", Scope::All).label_selector, None);
+    let fields = selectors(Kind::Service, Scope::Proxied).next().unwrap().1;
+    assert_eq!(fields.unwrap(), "spec.clusterIP!=None");
+    for (labels, _) in selectors(Kind::EndpointSlice, Scope::Proxied) {
+        assert_eq!(labels.unwrap(), "!service.kubernetes.io/headless");
+    }
+    for kind in [Kind::Service, Kind::EndpointSlice] {
+        assert!(selectors(kind, Scope::All).all(|selected| selected == (None, None)));
+    }
 }

@@ -44,8 +44,11 @@ pub enum Scope {
     All,
 }
 
-/// What kube-proxy leaves out: headless Services, and those of other proxies (KEP 2447).
-const OURS: &str = "!service.kubernetes.io/headless,!service.kubernetes.io/service-proxy-name";
+/// What kube-proxy leaves out (`cmd/kube-proxy/app/server.go` of 1.36): Services of other proxies
+/// (KEP 2447), headless ones, and the slices of those.
+const NO_OTHER_PROXY: &str = "!service.kubernetes.io/service-proxy-name";
+const NOT_HEADLESS: &str = "spec.clusterIP!=None";
+const NO_HEADLESS_SLICE: &str = "!service.kubernetes.io/headless";
 
 impl Kind {
     pub(super) const ALL: [Self; 3] = [Self::Service, Self::EndpointSlice, Self::Node];
@@ -89,64 +92,80 @@ impl Kind {
         Api::all_with(client.clone(), &self.resource())
     }
 
-    pub(super) fn config(self, node: &str, scope: Scope) -> Config {
-        match self {
-            Self::Service | Self::EndpointSlice => match scope {
-                Scope::Proxied => Config::default().labels(OURS),
-                Scope::All => Config::default(),
-            },
-            Self::Node => Config::default().fields(&format!("metadata.name={node}")),
+    /// What a server is asked for, and what one that cannot do that is asked for then: none before
+    /// 1.32 has streaming lists, and none before 1.31 selects Services by `spec.clusterIP`.
+    pub(super) fn configs(self, node: &str, scope: Scope) -> Vec<Config> {
+        let all = Config::default();
+        let plain = match (self, scope) {
+            (Self::Service, Scope::Proxied) => {
+                let ours = all.labels(NO_OTHER_PROXY);
+                vec![ours.clone().fields(NOT_HEADLESS), ours]
+            }
+            (Self::EndpointSlice, Scope::Proxied) => vec![all.labels(NO_HEADLESS_SLICE)],
+            (Self::Service | Self::EndpointSlice, Scope::All) => vec![all],
+            (Self::Node, _) => vec![all.fields(&format!("metadata.name={node}"))],
+        };
+        let first = plain.first().map(|config| config.clone().streaming_lists());
+        first.into_iter().chain(plain).collect()
+    }
+}
+
+/// Tells what happens to the objects of a kind, until nobody listens; the server is asked for the
+/// first of `configs` that it does not refuse.
+pub(super) async fn follow(
+    kind: Kind,
+    api: Api<DynamicObject>,
+    configs: Vec<Config>,
+    events: Sender<(Kind, Seen)>,
+) {
+    let mut configs = configs.into_iter().peekable();
+    while let Some(config) = configs.next() {
+        let is_last = configs.peek().is_none();
+        if watch(kind, &api, (config, is_last), &events).await.is_none() {
+            return;
         }
     }
 }
 
-/// Tells what happens to the objects of a kind, until nobody listens.
-pub(super) async fn follow(
-    kind: Kind,
-    api: Api<DynamicObject>,
-    plain: Config,
-    events: Sender<(Kind, Seen)>,
-) {
-    let streaming = plain.clone().streaming_lists();
-    if watch(kind, &api, streaming, &events).await.is_some() {
-        // A server before 1.32 knows no streaming lists.
-        while watch(kind, &api, plain.clone(), &events).await.is_some() {}
-    }
-}
+/// The server does not know what it is asked for.
+struct Refused;
 
-/// The server does not know streaming lists.
-struct NoStreaming;
-
-/// Follows one watcher; `None`: nobody listens any more.
+/// Follows one watcher; `None`: nobody listens any more. The last one there is has no other to make
+/// way for.
 async fn watch(
     kind: Kind,
     api: &Api<DynamicObject>,
-    config: Config,
+    (config, is_last): (Config, bool),
     events: &Sender<(Kind, Seen)>,
-) -> Option<NoStreaming> {
-    let is_streaming = config.initial_list_strategy == watcher::InitialListStrategy::StreamingList;
+) -> Option<Refused> {
     let mut stream = pin!(watcher::watcher(api.clone(), config));
     let mut delay = Delay::default();
-    let mut is_beginning = false;
+    let mut is_listing = false;
     while let Some(item) = stream.next().await {
         match item {
             Ok(event) => {
-                let begins = matches!(event, Event::Init);
-                if begins && is_beginning {
+                match event {
                     // Whatever answers there, it must not be asked without a pause.
-                    fail(kind, "its list broke off".to_owned(), delay.next(false), events).await?;
-                } else if !begins {
-                    delay.reset();
+                    Event::Init if is_listing => {
+                        let why = "its list broke off".to_owned();
+                        fail(kind, why, delay.next(false), events).await?;
+                    }
+                    Event::Init => is_listing = true,
+                    // Half a list is no success.
+                    Event::InitApply(_) => {}
+                    Event::InitDone | Event::Apply(_) | Event::Delete(_) => {
+                        is_listing = false;
+                        delay.reset();
+                    }
                 }
-                is_beginning = begins;
                 events.send((kind, seen(kind, event))).await.ok()?;
             }
-            Err(error) if is_streaming && is_refused_streaming(&error) => {
-                tracing::debug!(?kind, "the API server has no streaming lists: {error}");
-                return Some(NoStreaming);
+            Err(error) if !is_last && is_refused(&error) => {
+                tracing::debug!(?kind, "the API server is asked for less: {error}");
+                return Some(Refused);
             }
             Err(error) => {
-                is_beginning = false;
+                is_listing = false;
                 fail(kind, why(&error), delay.next(is_away(&error)), events).await?;
             }
         }
@@ -180,11 +199,15 @@ fn is_away(error: &Error) -> bool {
     }
 }
 
-/// "sendInitialEvents is forbidden for watch unless the `WatchList` feature gate is enabled": an
-/// invalid request (422), or a bad one (400).
-fn is_refused_streaming(error: &Error) -> bool {
-    let Error::WatchStartFailed(::kube::Error::Api(status)) = error else { return false };
-    matches!(status.code, 400 | 422)
+/// "sendInitialEvents is forbidden for watch unless the `WatchList` feature gate is enabled", "field
+/// label not supported: spec.clusterIP": an invalid request (422), or a bad one (400).
+fn is_refused(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::WatchStartFailed(::kube::Error::Api(status))
+        | Error::InitialListFailed(::kube::Error::Api(status))
+            if matches!(status.code, 400 | 422)
+    )
 }
 
 /// The innermost reason is the one that helps: "connection refused", "certificate has expired".

@@ -490,17 +490,6 @@ fn what_a_slice_cannot_mean_is_dropped_alone() {
 }
 
 #[test]
-fn a_slice_of_another_proxys_service_is_kept_for_its_names() {
-    let labels = json!({
-        "kubernetes.io/service-name": "s", "service.kubernetes.io/service-proxy-name": "x",
-    });
-    let (kept, said) = slice(json!({"metadata": {"name": "s-1", "labels": labels}}));
-    let kept = kept.unwrap();
-    assert_eq!((kept.endpoints.len(), said.len()), (1, 0));
-    assert_eq!(kept.other_proxy.as_deref(), Some("x"));
-}
-
-#[test]
 fn a_node_has_labels_and_pod_networks() {
     let object = json!({
         "metadata": {"name": "n", "labels": {"topology.kubernetes.io/zone": "z"}},
