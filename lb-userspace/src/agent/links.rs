@@ -77,6 +77,12 @@ impl Links {
         addrs.chain([IpAddr::V4(Ipv4Addr::LOCALHOST)]).collect()
     }
 
+    /// The links that lead to pods, by their indexes.
+    pub(super) fn of_pods(&self) -> BTreeSet<u32> {
+        let wanted = self.wanted().into_iter();
+        wanted.filter(|(_, role)| *role == Role::Pod).map(|(link, _)| link.index).collect()
+    }
+
     /// Those that stand for the node itself: of its best link.
     pub(super) fn primary(&self) -> Vec<IpAddr> {
         let links = self.known.as_deref().unwrap_or_default();

@@ -7,9 +7,6 @@ use super::{BackendKey, Family};
 use crate::model::{ObjectName, Protocol, Service, ServicePort};
 use std::net::SocketAddr;
 
-/// The port of DNS (RFC 1035, 4.2).
-const DNS: u16 = 53;
-
 /// The name server of this node's agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NameServer {
@@ -20,6 +17,9 @@ pub struct NameServer {
 }
 
 impl NameServer {
+    /// Where clients ask for names (RFC 1035, 4.2).
+    pub const PORT: u16 = 53;
+
     /// Where it answers in the place of a port of a Service; `None`: it does not.
     pub fn stands_for(
         &self,
@@ -27,7 +27,8 @@ impl NameServer {
         port: &ServicePort,
         family: Family,
     ) -> Option<BackendKey> {
-        let is_dns = port.port == DNS && matches!(port.protocol, Protocol::Tcp | Protocol::Udp);
+        let is_dns =
+            port.port == Self::PORT && matches!(port.protocol, Protocol::Tcp | Protocol::Udp);
         if service.name != self.service || !is_dns {
             return None;
         }

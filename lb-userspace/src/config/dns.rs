@@ -43,7 +43,7 @@ pub struct Dns {
     )]
     pub dns_ttl: u32,
     /// Who may ask DNS questions beside the node itself and its pods [default: the ranges of
-    /// --cluster-cidr]
+    /// --cluster-cidr, which may in any case with --dns-service]
     #[arg(long, value_name = "CIDR,..", value_delimiter = ',')]
     pub dns_allow: Vec<IpNet>,
 }
@@ -57,13 +57,15 @@ impl Dns {
     /// What it is to do, in a cluster with pods and Services in these ranges; `None`: nothing.
     pub fn settings(&self, pods: &[IpNet], services: &[IpNet]) -> Option<Settings> {
         let named = !self.dns_upstream.is_empty();
-        let allow = if self.dns_allow.is_empty() { pods } else { &self.dns_allow };
+        // Pods that ask the Service are led here wherever they are from.
+        let with_pods = self.dns_allow.is_empty() || self.dns_service.is_some();
+        let allow = self.dns_allow.iter().chain(pods.iter().filter(|_| with_pods));
         self.is_on().then(|| Settings {
             listen: written(&self.dns_listen),
             domain: self.cluster_domain.clone(),
             upstreams: named.then(|| self.dns_upstream.clone()),
             ttl: self.dns_ttl,
-            allow: allow.to_vec(),
+            allow: allow.copied().collect(),
             ranges: services.iter().chain(pods).copied().collect(),
             name_server: self.name_server(),
         })
@@ -171,6 +173,10 @@ mod tests {
         assert_eq!(told.domain.to_string(), "cluster.local.");
         let named = [&listen[..], &["--dns-allow", "192.0.2.0/24"]].concat();
         assert_eq!(settings(&named).unwrap().unwrap().allow, ["192.0.2.0/24".parse().unwrap()]);
+        // The programs lead them here.
+        let led = [&named[..], &["--dns-service", "a/b"]].concat();
+        let both = ["192.0.2.0/24", "10.244.0.0/16"].map(|range| range.parse().unwrap());
+        assert_eq!(settings(&led).unwrap().unwrap().allow, both);
     }
 
     #[test]

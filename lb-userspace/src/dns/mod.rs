@@ -73,8 +73,19 @@ pub struct Dns {
     writer: Writer,
     domain: Name,
     name_server: Option<NameServer>,
+    /// Where the Service is that it stands for, as far as it is known.
+    place: Place,
     upstreams: Vec<SocketAddr>,
     tasks: JoinSet<()>,
+}
+
+/// Where a Service is that a name server stands for.
+#[derive(Debug, Default)]
+struct Place {
+    /// Its addresses, if clients ask there for names.
+    addresses: Vec<IpAddr>,
+    /// It would have been told by now.
+    complete: bool,
 }
 
 /// What the agent's loop has to do with it.
@@ -120,7 +131,22 @@ impl Dns {
         let system = System { ours: listen, found: upstreams.clone() };
         let system = settings.upstreams.is_none().then(|| Arc::new(system));
         let writer = Writer::new(zone);
-        Self { server, access, numbers, system, writer, domain, name_server, upstreams, tasks }
+        if upstreams.is_empty() {
+            server.set_problem(UPSTREAM, Some(alone()));
+        }
+        let place = Place::default();
+        Self {
+            server,
+            access,
+            numbers,
+            system,
+            writer,
+            domain,
+            name_server,
+            place,
+            upstreams,
+            tasks,
+        }
     }
 
     /// From now on every answer at an address where it stands for a Service is `told`.
@@ -166,46 +192,80 @@ impl Dns {
         match change {
             Change::Node(node) => self.access.set_pods(node.pod_cidrs.clone()),
             // The Node would have been among what existed.
-            Change::Synced => self.access.set_complete(),
-            Change::Service(name, service) => self.look_for_loops(name, service.as_deref()),
+            Change::Synced => {
+                self.access.set_complete();
+                self.place.complete = true;
+                self.judge_place();
+            }
+            Change::Service(name, service) => self.see(name, service.as_deref()),
             Change::Slice(..) | Change::Watched(..) | Change::Problems(_) => {}
         }
         self.writer.take_in(change);
     }
 
-    /// An upstream at the address of the Service that this stands for would be this itself.
-    fn look_for_loops(&self, name: &ObjectName, service: Option<&Service>) {
-        if self.name_server.as_ref().is_none_or(|own| own.service != *name) {
-            return;
+    /// A Service that may be the one that this stands for.
+    fn see(&mut self, name: &ObjectName, service: Option<&Service>) {
+        if self.name_server.as_ref().is_some_and(|own| own.service == *name) {
+            self.place.addresses = service.map(asked_at).unwrap_or_default();
+            self.judge_place();
         }
-        let own = service.map(|service| service.cluster_ips.as_slice()).unwrap_or_default();
+    }
+
+    /// Whether clients can be led here from the Service, and whether this would lead to itself from
+    /// there.
+    fn judge_place(&self) {
+        let Some(NameServer { service, .. }) = &self.name_server else { return };
+        let Place { addresses, complete } = &self.place;
+        let missing = addresses.is_empty() && *complete;
+        self.server.set_problem(SERVICE, missing.then(|| nowhere(service)));
         for upstream in &self.upstreams {
-            let problem = own.contains(&upstream.ip()).then(|| loops(name, *upstream));
-            self.server.set_problem(*upstream, problem);
+            let problem = addresses.contains(&upstream.ip()).then(|| loops(service, *upstream));
+            self.server.set_problem(upstream, problem);
         }
     }
 }
 
+/// Flags, as problems are with them.
+const UPSTREAM: &str = "--dns-upstream";
+const SERVICE: &str = "--dns-service";
+
+/// Where clients ask a Service for names.
+fn asked_at(service: &Service) -> Vec<IpAddr> {
+    let is_asked = service.ports.iter().any(|port| port.port == NameServer::PORT);
+    let addresses = service.cluster_ips.iter().filter(|_| is_asked);
+    addresses.copied().collect()
+}
+
 fn loops(name: &ObjectName, upstream: SocketAddr) -> Problem {
-    Problem {
-        subject: "--dns-upstream".to_owned(),
-        field: String::new(),
-        message: format!(
-            "{upstream} is Service {name}, whose place this agent takes (--dns-service): it would \
-             ask itself, and names outside of the cluster are not found; name the servers behind it"
-        ),
-    }
+    let message = format!(
+        "{upstream} is Service {name}, whose place this agent takes (--dns-service): it would ask \
+         itself, and names outside of the cluster are not found; name the servers behind it"
+    );
+    problem(UPSTREAM, message)
+}
+
+fn alone() -> Problem {
+    let message = "there is nobody to ask: names outside of the cluster are refused; name servers, \
+                   or let /etc/resolv.conf name some that are not this agent";
+    problem(UPSTREAM, message.to_owned())
+}
+
+fn nowhere(service: &ObjectName) -> Problem {
+    let message = format!(
+        "Service {service} does not exist, or has no ClusterIP with port {}: clients are not led here",
+        NameServer::PORT
+    );
+    problem(SERVICE, message)
+}
+
+fn problem(flag: &str, message: String) -> Problem {
+    Problem { subject: flag.to_owned(), field: String::new(), message }
 }
 
 impl Handle {
     /// Addresses that could not be opened when they were tried last.
     pub fn problems(&self) -> Vec<Problem> {
         self.server.problems()
-    }
-
-    /// Whether the system may name other upstreams one day.
-    pub fn follows_system(&self) -> bool {
-        self.system.is_some()
     }
 
     /// Whether the system names other upstreams now. Nobody, as while the file is written, is none.
@@ -264,11 +324,7 @@ fn upstreams(settings: &Settings) -> Vec<SocketAddr> {
             tracing::warn!("DNS: no upstream by this line of resolv.conf: {line}");
         }),
     };
-    if found.is_empty() {
-        tracing::warn!("DNS: there is no upstream: names outside of the cluster are refused");
-    } else {
-        tracing::info!(?found, "DNS: upstreams");
-    }
+    tracing::info!(?found, "DNS: upstreams");
     found
 }
 

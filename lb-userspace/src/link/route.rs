@@ -1,10 +1,13 @@
 //! Where this node's own routes lead.
 
-use anyhow::{Context as _, Result};
-use futures_util::TryStreamExt as _;
+use anyhow::{Context as _, Result, bail};
+use netlink_packet_core::{NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::{Socket, SocketAddr};
 use nix::errno::Errno;
+use rtnetlink::RouteMessageBuilder;
+use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteType};
-use rtnetlink::{Error, RouteMessageBuilder};
 use std::net::IpAddr;
 
 /// Where packets to an address go.
@@ -23,22 +26,29 @@ pub enum Way {
 /// # Errors
 /// The kernel's socket failed.
 pub fn way(to: IpAddr) -> Result<Way> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(ask(to)).with_context(|| format!("asking for the route to {to}"))
+    ask(to).with_context(|| format!("asking for the route to {to}"))
 }
 
-async fn ask(to: IpAddr) -> Result<Way> {
-    let (connection, handle, _) = rtnetlink::new_connection()?;
-    let connection = tokio::spawn(connection);
+/// One question and one answer, which the kernel gives before the question's system call ends.
+fn ask(to: IpAddr) -> Result<Way> {
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
     let host = if to.is_ipv4() { 32 } else { 128 };
     let question = RouteMessageBuilder::<IpAddr>::new().destination_prefix(to, host)?.build();
-    let answer = handle.route().get(question).execute().try_next().await;
-    connection.abort();
-    match answer {
-        Ok(route) => Ok(route.as_ref().map_or(Way::None, told)),
-        Err(Error::NetlinkError(error)) if is_no_way(error.raw_code()) => Ok(Way::None),
-        Err(error) => Err(error.into()),
+    let mut message = NetlinkMessage::from(RouteNetlinkMessage::GetRoute(question));
+    message.header.flags = NLM_F_REQUEST;
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    socket.send(&bytes, 0)?;
+    let (bytes, _) = socket.recv_from_full()?;
+    let answer = NetlinkMessage::deserialize(&bytes)?.payload;
+    if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRoute(route)) = &answer {
+        return Ok(told(route));
     }
+    let NetlinkPayload::Error(error) = answer else { bail!("an answer of another kind") };
+    if is_no_way(error.raw_code()) { Ok(Way::None) } else { Err(error.to_io().into()) }
 }
 
 fn told(route: &RouteMessage) -> Way {

@@ -89,12 +89,20 @@ impl<'a> Draft<'a> {
             proto: proto(self.port.name.protocol),
             flags,
             service: self.new.id,
-            // UDP flows follow endpoints that serve; TCP does not look at the generation.
-            generation: cell.map_or(1, |cell| generation(cell, stopped)),
+            // UDP flows follow endpoints that serve, and do not know yet of a name server that is to
+            // come first; TCP does not look at the generation.
+            generation: cell.map_or(1, |cell| generation(cell, stopped || self.gains_own(actual))),
             zero: [0; 4],
         };
         self.tables.backends.insert(id, value);
         Ok(())
+    }
+
+    /// Whether the agent's own name server comes before endpoints that there have been.
+    fn gains_own(&self, actual: &Tables) -> bool {
+        let is_own = |cell: &BackendValue| cell.flags & BackendValue::AGENT != 0;
+        let mut cells = self.old.backends.values().filter_map(|id| actual.backends.get(id));
+        self.port.name_server.is_some() && !cells.any(is_own)
     }
 
     /// One backend for each address, the first that new connections may choose.
@@ -168,7 +176,9 @@ impl<'a> Draft<'a> {
                 TrafficPolicy::Cluster => cluster,
                 TrafficPolicy::Local => local,
             };
-            Choice { base, len, flags: side.flags }
+            let choice = Choice { base, len, flags: side.flags };
+            // Where there is nothing to choose from it is no matter where.
+            if choice.slots() == 0 { Choice { base: 0, ..choice } } else { choice }
         };
         let service = self.new.id;
         let memory = self.memory.filter(|_| self.port.shared_affinity).unwrap_or(service);

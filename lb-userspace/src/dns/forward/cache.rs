@@ -120,15 +120,15 @@ impl Cache {
     /// What is known now.
     pub(in crate::dns) fn get(&self, key: &Key, now: Instant) -> Found {
         let Some(kept) = self.0.get(key) else { return Found::Nothing };
-        let age = now.saturating_duration_since(kept.since);
-        if age < kept.ttl {
+        let age = kept.age(now);
+        if kept.holds(now) {
             let asked = kept.asked.fetch_add(1, Ordering::Relaxed).saturating_add(1);
             let is_last = kept.ttl.saturating_sub(age) <= kept.ttl / LAST_PART;
             let is_worth_it = is_last && asked >= POPULAR && !is_negative(&kept.reply, key.kind);
             let renew = is_worth_it && !kept.renewed.swap(true, Ordering::Relaxed);
             return Found::Fresh(kept.aged(key, age), renew);
         }
-        if age < kept.ttl + STALE && !is_failure(kept.reply.code) {
+        if kept.is_some_use(now) {
             return Found::Stale(kept.stale(key), !kept.is_silent(now));
         }
         Found::Nothing
@@ -141,7 +141,10 @@ impl Cache {
         } else {
             Duration::from_secs(ttl(reply, key.kind).into())
         };
-        if !ttl.is_zero() {
+        if ttl.is_zero() {
+            // What was said before does not hold any more, not even in need (RFC 8767, 4).
+            self.0.remove(key);
+        } else {
             self.0.insert(key.clone(), Arc::new(Kept::new(reply.clone(), now, ttl)));
         }
     }
@@ -149,13 +152,19 @@ impl Cache {
     /// Upstreams have failed: what was known of the question stays, and is not asked for in the
     /// next time; nor is the question if nothing was known.
     pub(in crate::dns) fn fail(&self, key: &Key, failure: &Reply, now: Instant) {
-        match self.get(key, now) {
-            Found::Nothing => self.put(key, failure, now),
-            Found::Fresh(..) | Found::Stale(..) => {
-                if let Some(kept) = self.0.get(key) {
-                    kept.silence(now + RECHECK);
-                }
-            }
+        let kept = self.0.get(key).filter(|kept| kept.holds(now) || kept.is_some_use(now));
+        match kept {
+            None => self.put(key, failure, now),
+            // It was to be renewed early: when it is over it is asked for as usual.
+            Some(kept) if kept.holds(now) => {}
+            Some(kept) => kept.silence(now + RECHECK),
+        }
+    }
+
+    /// What was to be renewed early is not, and may be tried once more.
+    pub(in crate::dns) fn give_up_renewal(&self, key: &Key) {
+        if let Some(kept) = self.0.get(key) {
+            kept.renewed.store(false, Ordering::Relaxed);
         }
     }
 
@@ -170,6 +179,20 @@ impl Kept {
         let (bytes, asked) = (bytes(&reply), AtomicU32::new(0));
         let (renewed, silent_until) = (AtomicBool::new(false), Mutex::default());
         Self { reply, bytes, since, ttl, asked, renewed, silent_until }
+    }
+
+    fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
+    }
+
+    /// Whether it is still what the upstream says.
+    fn holds(&self, now: Instant) -> bool {
+        self.age(now) < self.ttl
+    }
+
+    /// Whether it is better than nothing.
+    fn is_some_use(&self, now: Instant) -> bool {
+        self.age(now) < self.ttl + STALE && !is_failure(self.reply.code)
     }
 
     fn aged(&self, key: &Key, age: Duration) -> Reply {

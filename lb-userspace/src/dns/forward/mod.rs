@@ -57,8 +57,10 @@ impl Forwarder {
     pub(super) fn cached(self: &Arc<Self>, key: &Key) -> Option<Reply> {
         match self.cache.get(key, Instant::now()) {
             Found::Fresh(reply, renew) => {
-                if renew && self.flight(key).is_some() {
-                    self.numbers.cache(Cached::Prefetch);
+                match renew.then(|| self.flight(key)) {
+                    Some(Some(_)) => self.numbers.cache(Cached::Prefetch),
+                    Some(None) => self.cache.give_up_renewal(key),
+                    None => {}
                 }
                 let negative = cache::is_negative(&reply, key.kind);
                 self.numbers.cache(if negative { Cached::Denial } else { Cached::Success });

@@ -15,21 +15,28 @@ pub(in crate::dns) fn upstreams(
     ours: &[SocketAddr],
     unusable: &mut impl FnMut(&str),
 ) -> Vec<SocketAddr> {
-    choose([SYSTEM, RESOLVED].map(|path| read(Path::new(path), ours, unusable)))
+    choose([SYSTEM, RESOLVED].map(|path| read(Path::new(path), unusable)), ours)
 }
 
-/// The first list without stubs; else the first with anybody.
-fn choose(found: [Vec<SocketAddr>; 2]) -> Vec<SocketAddr> {
+/// The first list without stubs; else the first with anybody, unless the stub asks only us.
+fn choose(named: [Vec<SocketAddr>; 2], ours: &[SocketAddr]) -> Vec<SocketAddr> {
+    let found = named.clone().map(|list| without(list, ours));
     let is_real = |list: &&Vec<SocketAddr>| list.iter().any(|addr| !addr.ip().is_loopback());
-    let real = found.iter().find(is_real);
-    real.or_else(|| found.iter().find(|list| !list.is_empty())).cloned().unwrap_or_default()
+    if let Some(real) = found.iter().find(is_real) {
+        return real.clone();
+    }
+    let ([_, asked_by_stub], [_, others]) = (&named, &found);
+    if !asked_by_stub.is_empty() && others.is_empty() {
+        return Vec::new();
+    }
+    found.into_iter().find(|list| !list.is_empty()).unwrap_or_default()
 }
 
-fn read(path: &Path, ours: &[SocketAddr], unusable: &mut impl FnMut(&str)) -> Vec<SocketAddr> {
-    std::fs::read_to_string(path).map(|text| servers(&text, ours, unusable)).unwrap_or_default()
+fn read(path: &Path, unusable: &mut impl FnMut(&str)) -> Vec<SocketAddr> {
+    std::fs::read_to_string(path).map(|text| servers(&text, unusable)).unwrap_or_default()
 }
 
-fn servers(text: &str, ours: &[SocketAddr], unusable: &mut impl FnMut(&str)) -> Vec<SocketAddr> {
+fn servers(text: &str, unusable: &mut impl FnMut(&str)) -> Vec<SocketAddr> {
     let servers = text.lines().filter_map(|line| {
         let mut words = line.split_ascii_whitespace();
         let is_server = words.next() == Some("nameserver");
@@ -39,7 +46,7 @@ fn servers(text: &str, ours: &[SocketAddr], unusable: &mut impl FnMut(&str)) -> 
         }
         found
     });
-    without(servers, ours)
+    servers.collect()
 }
 
 /// An address; a link-local one may name its link, as in `fe80::1%eth0`.
@@ -79,7 +86,8 @@ mod tests {
                     nameserver\tfd00::1 # second\nnameserver x\nnameserver 192.0.2.2\n";
         let ours = [addr("192.0.2.2:53")];
         let mut unusable = Vec::new();
-        let found = servers(text, &ours, &mut |line| unusable.push(line.to_owned()));
+        let found = servers(text, &mut |line| unusable.push(line.to_owned()));
+        let found = without(found, &ours);
         assert_eq!(found, [addr("192.0.2.1:53"), addr("[fd00::1]:53")]);
         assert_eq!(unusable, ["nameserver x"]);
     }
@@ -111,7 +119,9 @@ mod tests {
     #[test]
     fn a_stub_gives_way_to_those_whom_it_asks() {
         let (stub, real) = (vec![addr("127.0.0.53:53")], vec![addr("192.0.2.1:53")]);
-        assert_eq!(choose([stub.clone(), real.clone()]), real);
-        assert_eq!(choose([stub.clone(), Vec::new()]), stub);
+        assert_eq!(choose([stub.clone(), real.clone()], &[]), real);
+        assert_eq!(choose([stub.clone(), Vec::new()], &[]), stub);
+        assert_eq!(choose([stub, real.clone()], &real), [], "it asks us");
+        assert_eq!(choose([real.clone(), Vec::new()], &real), []);
     }
 }

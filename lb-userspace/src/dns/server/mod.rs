@@ -52,7 +52,7 @@ pub(super) struct Server {
     numbers: Numbers,
     waiting: Waiting,
     clients: Clients,
-    problems: Mutex<BTreeMap<SocketAddr, Problem>>,
+    problems: Mutex<BTreeMap<String, Problem>>,
 }
 
 /// What is done about a packet.
@@ -116,16 +116,17 @@ impl Server {
         tokio::join!(datagrams(), datagrams(), connections);
     }
 
-    /// What is wrong with an address, if anything is.
-    pub(super) fn set_problem(&self, addr: SocketAddr, problem: Option<Problem>) {
+    /// What is wrong with an address or a setting, if anything is.
+    pub(super) fn set_problem(&self, with: impl ToString, problem: Option<Problem>) {
+        let with = with.to_string();
         let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(problem) = problem else {
-            problems.remove(&addr);
+            problems.remove(&with);
             return;
         };
-        if problems.get(&addr) != Some(&problem) {
+        if problems.get(&with) != Some(&problem) {
             tracing::warn!("{problem}");
-            problems.insert(addr, problem);
+            problems.insert(with, problem);
         }
     }
 

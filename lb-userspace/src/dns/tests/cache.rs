@@ -85,6 +85,44 @@ fn times_run_while_it_is_kept() {
 }
 
 #[test]
+fn what_may_not_be_kept_takes_the_place_of_what_was_said_before() {
+    let (cache, now) = (Cache::default(), Instant::now());
+    let own = key("www.example.");
+    for newer in [
+        reply(ResponseCode::NoError, vec![address(0)], vec![]),
+        reply(ResponseCode::NXDomain, vec![], vec![]),
+    ] {
+        cache.put(&own, &reply(ResponseCode::NoError, vec![address(60)], vec![]), now);
+        cache.put(&own, &newer, now + seconds(70));
+        assert_eq!(cache.get(&own, now + seconds(71)), Found::Nothing, "{newer:?}");
+    }
+}
+
+#[test]
+fn an_early_renewal_that_fails_changes_nothing() {
+    let (cache, now) = (Cache::default(), Instant::now());
+    let own = key("www.example.");
+    cache.put(&own, &reply(ResponseCode::NoError, vec![address(100)], vec![]), now);
+    cache.fail(&own, &Reply::bare(ResponseCode::ServFail), now + seconds(95));
+    assert!(matches!(cache.get(&own, now + seconds(99)), Found::Fresh(..)));
+    assert!(
+        matches!(cache.get(&own, now + seconds(101)), Found::Stale(_, true)),
+        "it is asked for"
+    );
+}
+
+#[test]
+fn a_renewal_that_never_began_is_tried_again() {
+    let (cache, now) = (Cache::default(), Instant::now());
+    let own = key("www.example.");
+    cache.put(&own, &reply(ResponseCode::NoError, vec![address(100)], vec![]), now);
+    let renews = || matches!(cache.get(&own, now + seconds(91)), Found::Fresh(_, true));
+    assert!(!renews() && !renews() && renews() && !renews());
+    cache.give_up_renewal(&own);
+    assert!(renews());
+}
+
+#[test]
 fn other_questions_are_others() {
     let (cache, now) = (Cache::default(), Instant::now());
     let own = key("www.example.");

@@ -224,3 +224,46 @@ async fn an_upstream_that_is_the_service_whose_place_it_takes_is_a_problem_while
         );
     }
 }
+
+#[tokio::test]
+async fn a_service_that_is_not_there_and_upstreams_that_nobody_names_are_problems() {
+    let settings = super::super::Settings {
+        listen: Vec::new(),
+        domain: name("cluster.local."),
+        upstreams: Some(Vec::new()),
+        ttl: 5,
+        allow: Vec::new(),
+        ranges: Vec::new(),
+        name_server: Some(crate::compile::NameServer {
+            service: crate::model::ObjectName::new("kube-system", "kube-dns"),
+            addrs: Vec::new(),
+        }),
+    };
+    let dns = super::super::Dns::start(settings);
+    let handle = dns.handle();
+    let (source, changes_out) = tokio::sync::mpsc::channel(1);
+    let (onward, mut listener) = tokio::sync::mpsc::channel(1);
+    tokio::spawn(dns.run(changes_out, onward));
+    let with = |port: u16| {
+        let service = format!(
+            "{{apiVersion: v1, kind: Service, metadata: {{name: kube-dns, namespace: kube-system}}, \
+             spec: {{clusterIP: 10.96.0.10, ports: [{{port: {port}, protocol: UDP}}]}}}}"
+        );
+        changes(&service).remove(0)
+    };
+    let gone = Change::Service(crate::model::ObjectName::new("kube-system", "kube-dns"), None);
+    let alone = "--dns-upstream: there is nobody to ask";
+    let nowhere = "--dns-service: Service kube-system/kube-dns does not exist";
+    for (change, expect) in [
+        (with(5353), &[alone][..]),
+        (Change::Synced, &[nowhere, alone]),
+        (with(53), &[alone]),
+        (gone, &[nowhere, alone]),
+    ] {
+        source.send(change).await.unwrap();
+        listener.recv().await.unwrap();
+        let told: Vec<String> = handle.problems().iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), expect.len(), "{told:?}");
+        assert!(told.iter().zip(expect).all(|(told, expect)| told.starts_with(expect)), "{told:?}");
+    }
+}

@@ -193,7 +193,10 @@ impl Entry {
             for one in ports.filter(|one| one.protocol == protocol) {
                 match targets.last_mut() {
                     Some(last) if last.port == one.port && last.name == endpoint.name => {
-                        last.addresses.push(endpoint.address);
+                        // It may stand in two slices.
+                        if !last.addresses.contains(&endpoint.address) {
+                            last.addresses.push(endpoint.address);
+                        }
                     }
                     _ => targets.push(Target {
                         port: one.port,

@@ -97,19 +97,29 @@ fn an_endpoint_at_its_address_is_both() {
 }
 
 #[test]
-fn it_comes_and_goes_with_the_setting_and_endpoints_stay_who_they_are() {
+fn it_comes_and_goes_with_the_setting_and_endpoints_keep_their_cells() {
     let mut agent = agent(dns(), &[1, 2]);
     let endpoints = |agent: &Agent| {
         let mut living = agent.kernel.living();
         living.retain(|(_, addr, _), _| addr.low4()[3] != AGENT);
         living
     };
+    let generations = |agent: &Agent| -> Vec<u32> {
+        let cells = &agent.kernel.tables.backends;
+        let ids = agent.kernel.ids(frontend(agent).outside);
+        ids.map(|id| cells[&id].generation).collect()
+    };
     let before = endpoints(&agent);
+    let first = generations(&agent);
     set_name_server(&mut agent, None);
     assert_eq!(led(&agent, frontend(&agent).inside), [1, 2]);
     assert_eq!(agent.kernel.living(), before);
     set_name_server(&mut agent, Some(name_server(AGENT)));
     assert_eq!(led(&agent, frontend(&agent).inside), [1, 2, AGENT]);
-    assert_eq!(endpoints(&agent), before);
+    assert_eq!(endpoints(&agent).len(), before.len());
+    // UDP flows of the time without it do not know of it.
+    let moved: Vec<u32> = first.iter().map(|generation| generation + 1).collect();
+    assert_eq!(generations(&agent), moved);
     assert_eq!(agent.restart(), []);
+    assert_eq!(generations(&agent), moved, "it has been there");
 }

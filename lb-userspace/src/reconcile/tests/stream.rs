@@ -157,19 +157,36 @@ fn restart(agent: &mut Agent) {
     agent.restart();
     assert_eq!(agent.kernel.meanings(), before.meanings());
     assert_eq!(agent.kernel.living(), before.living());
-    assert_eq!(agent.kernel.tables, before.tables);
+    // A slot of the name server that only another's frontend would lead to is not found again.
+    if !is_contested(agent) {
+        assert_eq!(agent.kernel.tables, before.tables);
+    }
 }
 
-/// What lives keeps its id, and its generation as long as it serves.
+/// Whether the Service that a name server stands for does not have all that it claims.
+fn is_contested(agent: &Agent) -> bool {
+    agent.view.name_server.as_ref().is_some_and(|own| {
+        let subject = format!("Service {}", own.service);
+        agent.planner.problems().iter().any(|problem| problem.subject == subject)
+    })
+}
+
+/// What lives keeps its id, and its generation as long as it serves and no name server comes before
+/// it.
 fn same_ids(before: &Kernel, after: &Kernel) {
     let serves = |cell: &BackendValue| cell.flags & BackendValue::SERVING != 0;
+    let leads_home = |kernel: &Kernel, service: u32| {
+        let own = |cell: &&BackendValue| cell.flags & BackendValue::AGENT != 0;
+        kernel.tables.backends.values().filter(own).any(|cell| cell.service == service)
+    };
     let living = after.living();
     for (key, (id, was)) in before.living() {
         let name = before.tables.services[&was.service];
         if after.tables.services.get(&was.service) == Some(&name) {
             let Some((now_id, now)) = living.get(&key) else { continue };
             assert_eq!(*now_id, id);
-            let moved = u32::from(serves(&was) && !serves(now));
+            let gained = !leads_home(before, was.service) && leads_home(after, was.service);
+            let moved = u32::from(gained || (serves(&was) && !serves(now)));
             assert_eq!(now.generation, was.generation + moved);
         }
     }
