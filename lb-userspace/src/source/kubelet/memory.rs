@@ -14,7 +14,6 @@ use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 const FILE: &str = "readiness.json";
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Bytes of the file; 5,000 probes with the longest names fit.
 const MOST_BYTES: u64 = 8 << 20;
@@ -113,7 +112,7 @@ pub(super) fn path(state_dir: &Path) -> PathBuf {
 }
 
 fn boot() -> String {
-    fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned()
+    status::boot_id().unwrap_or_default()
 }
 
 #[cfg(test)]

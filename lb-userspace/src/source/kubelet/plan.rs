@@ -6,7 +6,7 @@
 //! that is not written as not ready.
 
 use super::probe::Probe;
-use super::read::{self, Context, NETNS, UNREADY, Unusable};
+use super::read::{self, Context, NETNS, UNREADY, Unusable, Variable};
 use crate::model::{ObjectName, Problem};
 use crate::source::controllers::{Found, Objects, pod};
 use crate::source::convert::field;
@@ -108,7 +108,7 @@ fn of_pod(
             path: &format!("{path}.readinessProbe"),
             address,
             port: &|name| pod::port_number(container, name),
-            environment: environment(container, address),
+            environment: &environment(container, address),
             netns: field::annotation(&object.metadata, NETNS),
             commands: site.commands,
         };
@@ -140,11 +140,16 @@ fn called(path: &str, container: &core::Container) -> String {
     if name.is_empty() { place.to_owned() } else { format!("{name} ({place})") }
 }
 
-/// Values that are written; others come from objects that only an API server has.
-fn environment(container: &core::Container, address: IpAddr) -> Vec<(String, String)> {
+/// What is written; values from objects that only an API server has are not known.
+fn environment(container: &core::Container, address: IpAddr) -> Vec<Variable> {
+    let own = Variable { name: ADDRESS.to_owned(), value: Some(address.to_string()) };
     let written = container.env.iter().flatten();
-    let written = written.filter_map(|one| Some((one.name.clone(), one.value.clone()?)));
-    written.chain([(ADDRESS.to_owned(), address.to_string())]).collect()
+    let written = written.map(|one| {
+        let from_elsewhere = one.value_from.is_some();
+        let value = one.value.clone().or((!from_elsewhere).then(String::new));
+        Variable { name: one.name.clone(), value }
+    });
+    written.chain([own]).collect()
 }
 
 fn of_endpoints(
@@ -217,7 +222,7 @@ fn of_address(
         path: &path(),
         address,
         port,
-        environment: vec![(ADDRESS.to_owned(), address.to_string())],
+        environment: &[Variable { name: ADDRESS.to_owned(), value: Some(address.to_string()) }],
         netns: field::annotation(asks.metadata, NETNS),
         commands: asks.site.commands,
     };

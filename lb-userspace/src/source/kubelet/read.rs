@@ -24,6 +24,13 @@ const OWN_NETNS: &str = "host";
 /// How sentences end about a probe that cannot be made.
 pub(super) const UNREADY: &str = "; the probe is not made, and it counts as not ready";
 
+/// A variable for commands.
+pub(super) struct Variable {
+    pub(super) name: String,
+    /// As it is written; `None`: it comes from an object that only an API server has.
+    pub(super) value: Option<String>,
+}
+
 /// What a probe is read with.
 pub(super) struct Context<'a> {
     /// Path of the probe.
@@ -33,7 +40,7 @@ pub(super) struct Context<'a> {
     /// Number of the port with this name.
     pub(super) port: &'a dyn Fn(&str) -> Option<i32>,
     /// Variables for commands.
-    pub(super) environment: Vec<(String, String)>,
+    pub(super) environment: &'a [Variable],
     /// Annotation [`NETNS`].
     pub(super) netns: Option<&'a str>,
     /// Commands may run (`--exec-probes`). The annotation is in the same file as the command, so it
@@ -194,12 +201,30 @@ fn command(
             report,
         );
     }
-    let value = |name: &str| {
-        let mut latest = context.environment.iter().rev();
-        latest.find(|(own, _)| own == name).map(|(_, value)| value.as_str())
-    };
-    let line = line.iter().map(|word| expand(word, value)).collect();
-    Ok(Command { line, environment: context.environment.clone(), netns })
+    let line = line.iter().map(|word| expand(word, |name| named(context.environment, name)));
+    Ok(Command { line: line.collect(), environment: values(context.environment), netns })
+}
+
+/// What stands for a name in a command: the last value as it is written, or nothing where it is not
+/// known (`ExpandContainerCommandOnlyStatic` in `pkg/kubelet/container/helpers.go`).
+fn named<'a>(environment: &'a [Variable], name: &str) -> Option<&'a str> {
+    let latest = environment.iter().rev().find(|one| one.name == name)?;
+    Some(latest.value.as_deref().unwrap_or_default())
+}
+
+/// What a process gets: every value with those before it in the place of their names
+/// (`makeEnvironmentVariables` in `pkg/kubelet/kubelet_pods.go`).
+fn values(environment: &[Variable]) -> Vec<(String, String)> {
+    let mut values: Vec<(String, String)> = Vec::new();
+    for Variable { name, value } in environment {
+        let Some(value) = value else { continue };
+        let value = expand(value, |earlier| {
+            let latest = values.iter().rev().find(|(name, _)| name == earlier);
+            latest.map(|(_, value)| value.as_str())
+        });
+        values.push((name.clone(), value));
+    }
+    values
 }
 
 fn place(

@@ -44,7 +44,8 @@ metadata: {{name: web, annotations: {{service.lb/netns: host}}}}
 spec:
   containers:
   - name: c
-    env: [{{name: A, value: b}}, {{name: SECRET, valueFrom: {{}}}}]
+    env: [{{name: HOST, value: b}}, {{name: A, value: $(HOST)}}, {{name: SECRET, valueFrom: {{}}}},
+      {{name: LATER, value: $(Z)}}, {{name: Z, value: z}}]
     ports: [{{name: http, containerPort: 8080}}]
     readinessProbe: {probe}
 status: {{podIP: 10.0.0.1}}
@@ -108,11 +109,15 @@ fn each_kind_of_check_is_read() {
     assert_eq!(checked("{tcpSocket: {port: '81', host: '[::1]'}}"), Check::Tcp(at("::1", 81)));
     let grpc = Check::Grpc(at("10.0.0.1", 9), "web".to_owned());
     assert_eq!(checked("{grpc: {port: 9, service: web}}"), grpc);
-    let environment = [("A", "b"), ("LB_ADDRESS", "10.0.0.1")];
+    let environment =
+        [("HOST", "b"), ("A", "b"), ("LATER", "$(Z)"), ("Z", "z"), ("LB_ADDRESS", "10.0.0.1")];
     let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let line = vec!["ls".to_owned(), "/var/b/10.0.0.1/$(A)$(SECRET)".to_owned()];
+    let line = vec!["ls".to_owned(), "/var/$(HOST)/10.0.0.1/$(A)$(NOBODY)".to_owned()];
     let exec = Check::Exec(Command { line, environment, netns: None });
-    assert_eq!(checked("{exec: {command: [ls, '/var/$(A)/$(LB_ADDRESS)/$$(A)$(SECRET)']}}"), exec);
+    assert_eq!(
+        checked("{exec: {command: [ls, '/var/$(A)/$(LB_ADDRESS)/$$(A)$(SECRET)$(NOBODY)']}}"),
+        exec
+    );
 }
 
 #[test]
