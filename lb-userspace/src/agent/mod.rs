@@ -12,7 +12,7 @@ pub mod cleanup;
 pub mod shadow;
 /// The node's links, and what is attached to them.
 mod links;
-/// The file of settings.
+/// What settings are read from.
 mod settings;
 /// Questions of people.
 pub(crate) mod socket;
@@ -40,12 +40,12 @@ use crate::dns::{self, Dns};
 use crate::link::{Link, watch};
 use crate::model::status::Status;
 use crate::model::{Change, Problem};
-use crate::source::{Access, Cluster, Manifests, Scope, Settings, Source};
+use crate::source::{self, Access, Cluster, Manifests, Scope, Source};
 use crate::status::Events;
 use anyhow::{Context as _, Result, anyhow, bail};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use settings::{Look, SettingsFile};
+use settings::{Look, Settings};
 use socket::{Asked, Socket};
 use state::State;
 use std::convert::Infallible;
@@ -64,8 +64,9 @@ const WATCH: Duration = Duration::from_secs(10);
 /// How long until what failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// How often the file of settings, and that of the system's name servers, is looked at: people and
-/// programs change them, and they may be mounted from anywhere.
+/// How often the files of settings, that of the system's name servers, and the lock of the process
+/// that answers load balancers are looked at: people and programs change them, and they may be
+/// mounted from anywhere.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Everything that can happen to a running agent.
@@ -80,8 +81,10 @@ enum Event {
     Retry,
     /// Connections of another proxy may have ended.
     Watch,
-    /// The file of settings cannot be used as it is now.
+    /// A file that settings are read from cannot be used as it is now.
     Settings(Problem),
+    /// Load balancers are to be answered by the agent now, or by another process.
+    Answers,
     /// It is time to end.
     Stop(&'static str),
 }
@@ -95,12 +98,13 @@ pub enum Ending {
     NewSettings,
 }
 
-/// Runs an agent until it is told to end, or its file of settings has changed; `judge` says whether
-/// that file can be used.
+/// Runs an agent with the settings that `read` reads, from where `args` say, until it is told to
+/// end, or they have changed.
 ///
 /// # Errors
 /// Another agent runs here, the kernel lacks something, a source failed for good.
-pub async fn run(args: RunArgs, judge: impl Fn() -> Result<()> + Send + 'static) -> Result<Ending> {
+pub async fn run(args: &RunArgs, read: impl Fn() -> Result<RunArgs> + 'static) -> Result<Ending> {
+    let (settings, args) = Settings::of(args, read)?;
     let _lock = lock(&args.places.state_dir)?;
     let node = node_name(args.node.as_deref())?;
     let source = source(&args, node.clone()).await?;
@@ -121,7 +125,6 @@ pub async fn run(args: RunArgs, judge: impl Fn() -> Result<()> + Send + 'static)
         prove(dns, Heartbeats::open(&pins)?);
     }
     let (questions_in, questions) = mpsc::channel(1);
-    let settings = args.config.clone().map(|path| SettingsFile::new(path, Box::new(judge)));
     let mut sources =
         Sources { inputs: Inputs::start(source, dns), settings, questions, conditions };
     tokio::select! {
@@ -141,22 +144,25 @@ fn prove(dns: &mut Dns, heartbeats: Heartbeats) {
     });
 }
 
+/// What leads to the API server; `None`: objects come from a folder.
+fn access(args: &RunArgs) -> Option<Access> {
+    let in_cluster = args.manifests.is_none().then_some(Access::InCluster);
+    args.kubeconfig.clone().map(Access::Kubeconfig).or(in_cluster)
+}
+
 /// Where objects come from.
 async fn source(args: &RunArgs, node: String) -> Result<Source> {
-    let access = match (&args.manifests, &args.kubeconfig) {
-        (Some(dir), _) => {
-            return Ok(Source::Manifests(Manifests::new(Settings {
-                dir: dir.clone(),
-                node,
-                service_cidrs: args.service_cidr.clone(),
-                node_port_range: Settings::NODE_PORTS,
-                state_dir: args.places.state_dir.clone(),
-                exec_probes: args.exec_probes,
-            })));
-        }
-        (None, Some(file)) => Access::Kubeconfig(file.clone()),
-        (None, None) => Access::InCluster,
-    };
+    if let Some(dir) = &args.manifests {
+        return Ok(Source::Manifests(Manifests::new(source::Settings {
+            dir: dir.clone(),
+            node,
+            service_cidrs: args.service_cidrs(),
+            node_port_range: source::Settings::NODE_PORTS,
+            state_dir: args.places.state_dir.clone(),
+            exec_probes: args.exec_probes,
+        })));
+    }
+    let access = access(args).unwrap_or(Access::InCluster);
     // Headless Services have nothing but names.
     let scope = if args.dns.is_on() { Scope::All } else { Scope::Proxied };
     Ok(Source::Cluster(Cluster::new(&access, node, scope).await?))
@@ -235,7 +241,7 @@ enum Input {
 /// Where events come from.
 struct Sources {
     inputs: Inputs,
-    settings: Option<SettingsFile>,
+    settings: Settings,
     questions: Receiver<Asked>,
     conditions: Receiver<web::Asked>,
 }
@@ -249,7 +255,6 @@ async fn follow(state: &mut State, sources: &mut Sources) -> Result<Ending> {
     let mut watch = tokio::time::interval(WATCH);
     let mut look = tokio::time::interval(LOOK);
     state.open_web();
-    let looks = sources.settings.is_some() || state.dns().is_some_and(dns::Handle::follows_system);
     loop {
         if !state.is_unfinished() {
             retry.reset();
@@ -263,11 +268,12 @@ async fn follow(state: &mut State, sources: &mut Sources) -> Result<Ending> {
             Some(asked) = sources.conditions.recv() => Event::Condition(asked),
             _ = retry.tick(), if state.is_unfinished() => Event::Retry,
             _ = watch.tick(), if state.is_taking_over() => Event::Watch,
-            _ = look.tick(), if looks => match look_at(&mut sources.settings) {
+            _ = look.tick() => match sources.settings.look().await {
                 Look::Same if state.dns().is_some_and(dns::Handle::has_other_upstreams) => {
                     tracing::info!("the system has other name servers: starting anew");
                     return Ok(Ending::NewSettings);
                 }
+                Look::Same if state.has_other_answers() => Event::Answers,
                 Look::Same => continue,
                 Look::Wrong(problem) => Event::Settings(problem),
                 Look::Changed => {
@@ -287,10 +293,6 @@ async fn follow(state: &mut State, sources: &mut Sources) -> Result<Ending> {
     }
 }
 
-fn look_at(settings: &mut Option<SettingsFile>) -> Look {
-    settings.as_mut().map_or(Look::Same, SettingsFile::look)
-}
-
 /// Deals with one event.
 fn turn(state: &mut State, event: Event) -> Result<ControlFlow<Ending>> {
     match event {
@@ -308,6 +310,7 @@ fn turn(state: &mut State, event: Event) -> Result<ControlFlow<Ending>> {
         Event::Retry => state.retry()?,
         Event::Watch => state.look_for_others(),
         Event::Settings(problem) => state.set_settings_problem(problem),
+        Event::Answers => {}
         Event::Stop(signal) => {
             tracing::info!(signal, "ending; the datapath stays as it is");
             return Ok(ControlFlow::Break(Ending::Told));

@@ -24,6 +24,22 @@ impl Objects {
         objects
     }
 
+    /// Whether a change changes anything: a watch that begins again tells all objects once more.
+    pub(super) fn is_news(&self, change: &Change) -> bool {
+        match change {
+            Change::Service(name, service) => {
+                self.snapshot.services.get(name) != service.as_deref()
+            }
+            Change::Slice(name, slice) => self.slice(name) != slice.as_ref(),
+            Change::Node(node) => self.snapshot.node != *node,
+            Change::Problems(_) | Change::Synced | Change::Watched(..) => true,
+        }
+    }
+
+    fn slice(&self, name: &ObjectName) -> Option<&EndpointSlice> {
+        self.snapshot.slices.get(self.owner(name)?)?.get(&name.name)
+    }
+
     /// Takes in a change of the model. True: the node may be another one.
     pub(super) fn take_in(&mut self, change: Change) -> bool {
         match change {
@@ -124,5 +140,50 @@ pub(super) fn set<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>)
     match value {
         Some(value) => drop(map.insert(key, value)),
         None => drop(map.remove(&key)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::delivered;
+    use serde_json::json;
+
+    /// A slice of `service` that the API server tells.
+    fn slice(service: &str, address: &str) -> Change {
+        let labels = json!({"kubernetes.io/service-name": service});
+        let object = json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "metadata": {"name": "s", "namespace": "shop", "labels": labels},
+            "addressType": "IPv4", "endpoints": [{"addresses": [address]}]});
+        delivered(&object).unwrap().pop().unwrap().change
+    }
+
+    fn service(ip: &str) -> Change {
+        let object = json!({"apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "web", "namespace": "shop"},
+            "spec": {"clusterIPs": [ip], "ports": [{"port": 80}]}});
+        delivered(&object).unwrap().pop().unwrap().change
+    }
+
+    #[test]
+    fn what_is_told_again_is_no_news() {
+        let mut objects = Objects::new("node-a");
+        for (change, is_news) in [
+            (Change::Service(ObjectName::new("shop", "web"), None), false),
+            (service("10.96.0.1"), true),
+            (service("10.96.0.1"), false),
+            (service("10.96.0.2"), true),
+            (Change::Slice(ObjectName::new("shop", "s"), None), false),
+            (slice("web", "10.244.0.1"), true),
+            (slice("web", "10.244.0.1"), false),
+            (slice("web", "10.244.0.2"), true),
+            (slice("db", "10.244.0.2"), true),
+            (Change::Slice(ObjectName::new("shop", "s"), None), true),
+            (Change::Node(Node { name: "node-a".to_owned(), ..Node::default() }), false),
+            (Change::Node(Node { eligible: true, ..Node::default() }), true),
+        ] {
+            assert_eq!(objects.is_news(&change), is_news, "{change:?}");
+            objects.take_in(change);
+        }
     }
 }

@@ -28,7 +28,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// # Errors
 /// A source failed for good, kube-proxy's rules cannot be read, nobody reads what is printed.
 pub async fn run(args: &RunArgs, out: &mut dyn Write) -> Result<bool> {
-    args.check()?;
     let node = node_name(args.node.as_deref())?;
     let mut shadow = Shadow::new(args, &node)?;
     let mut inputs = Inputs::start(source(args, node).await?, None);

@@ -21,6 +21,8 @@ pub(super) struct Teller {
     written: Option<Status>,
     health: health::Server,
     board: Option<Board>,
+    /// Whether a process of its own answered load balancers when they were told last.
+    served: Option<bool>,
     /// Where an API server hears of problems.
     events: Option<Events>,
 }
@@ -51,7 +53,7 @@ impl Teller {
             ..Status::default()
         };
         let health = health::Server::new(Handle::current()).with_proxy(healthz);
-        Self { dir, status, written: None, health, board: None, events }
+        Self { dir, status, written: None, health, board: None, served: None, events }
     }
 
     /// Where load balancers should have been answered and were not.
@@ -76,11 +78,18 @@ impl Teller {
                 }
             }
         }
-        if health::process::is_served(&self.dir) {
+        let served = health::process::is_served(&self.dir);
+        self.served = Some(served);
+        if served {
             self.health.close();
         } else {
             self.health.show(&board);
         }
+    }
+
+    /// Whether that process has come or gone since load balancers were told.
+    pub(super) fn has_other_answers(&self) -> bool {
+        self.served.is_some_and(|before| before != health::process::is_served(&self.dir))
     }
 
     /// Tells people, and the API server what is about a Service; `uid` knows those that exist.

@@ -91,16 +91,24 @@ fn cli() -> Result<Option<Cli>> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let matches = file::matches(&command, RUN, &arguments)?;
     let cli = Cli::from_arg_matches(&matches)?;
-    if let Verb::Run(args) = &cli.verb
-        && args.dump_config
+    let Verb::Run(args) = &cli.verb else { return Ok(Some(cli)) };
+    args.check()?;
+    if args.dump_config
         && let Some((flags, run)) =
             command.find_subcommand(RUN).zip(matches.subcommand_matches(RUN))
     {
-        args.check()?;
         write!(stdout(), "{}", file::dump(flags, run)).context("printing the settings")?;
         return Ok(None);
     }
     Ok(Some(cli))
+}
+
+/// The settings of an agent, as they are now.
+fn settings() -> Result<RunArgs> {
+    match cli()? {
+        Some(Cli { verb: Verb::Run(args) }) => Ok(*args),
+        _ => anyhow::bail!("these are no arguments of an agent any more"),
+    }
 }
 
 /// The verb that has settings.
@@ -119,7 +127,7 @@ fn verb(verb: Verb) -> Result<ExitCode> {
                 let failed = !alike && args.shadow.once;
                 return Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS });
             }
-            let ending = runtime.block_on(agent::run(*args, || cli().map(drop)))?;
+            let ending = runtime.block_on(agent::run(&args, settings))?;
             drop(runtime);
             if ending == Ending::NewSettings {
                 start_anew()?;

@@ -6,6 +6,7 @@ use super::clock;
 use super::loader::{self, Capacities, Constants, Pins};
 use super::maps::Maps;
 use super::pin::PinFolder;
+use crate::model::status;
 use crate::reconcile::{Edit, Tables};
 use anyhow::{Context as _, Result};
 use aya::Ebpf;
@@ -182,8 +183,7 @@ pub(super) fn known_clock(pins: &PinFolder) -> Option<Clock> {
 pub(super) fn seed(pins: &PinFolder) -> Result<u64> {
     use std::hash::{BuildHasher as _, Hasher as _};
     use std::os::unix::fs::MetadataExt as _;
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .context("reading the boot id")?;
+    let id = status::boot_id().context("reading the boot id")?;
     let folder = pins.version();
     let folder =
         std::fs::metadata(&folder).with_context(|| format!("looking at {}", folder.display()))?;

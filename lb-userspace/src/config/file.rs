@@ -57,8 +57,8 @@ fn read(file: &Path, flags: &Command, given: &ArgMatches) -> Result<Vec<OsString
     };
     let mut arguments = Vec::new();
     for (name, value) in &settings {
-        if name == CONFIG {
-            bail!("{shown}: a file of settings names no other one");
+        if NO_SETTINGS.contains(&name.as_str()) {
+            bail!("{shown}: {name} is no setting: it stands on the command line, if anywhere");
         }
         if !is_given(given, flags, name) {
             let argument = argument(flags, name, value);
@@ -140,12 +140,9 @@ fn in_file(
 pub fn dump(flags: &Command, matches: &ArgMatches) -> String {
     let mut text = String::new();
     for flag in flags.get_arguments() {
-        let Some(name) = flag.get_long().filter(|name| !["help", "version"].contains(name)) else {
+        let Some(name) = flag.get_long().filter(|name| !NO_SETTINGS.contains(name)) else {
             continue;
         };
-        if [CONFIG, DUMP].contains(&name) || SHADOW.contains(&name) {
-            continue;
-        }
         let id = flag.get_id().as_str();
         let values: Vec<String> = matches
             .get_raw(id)
@@ -169,11 +166,9 @@ pub fn dump(flags: &Command, matches: &ArgMatches) -> String {
     text
 }
 
-/// The flag that shows all settings.
-pub(super) const DUMP: &str = "dump-config";
-
-/// The flags of a run that only compares.
-const SHADOW: [&str; 3] = ["shadow", "once", "output"];
+/// Flags that say what a run is for, not how an agent works.
+const NO_SETTINGS: [&str; 7] =
+    [CONFIG, "dump-config", "shadow", "once", "output", "help", "version"];
 
 /// Where a value is from, if it was not written by anybody.
 fn origin(source: Option<ValueSource>) -> &'static str {
@@ -246,7 +241,7 @@ mod tests {
             "masquerade-all: true",
             "localhost-nodeports: false",
             "answer-ping: false # default",
-            "service-cidr: [10.96.0.0/16] # default",
+            "# service-cidr:",
             "# kubeconfig:",
         ] {
             assert!(told.lines().any(|told| told == line), "{line}\n{told}");
@@ -288,7 +283,18 @@ mod tests {
             ("answer-ping: 3", "lb.yaml: answer-ping: is 3, expected true or false"),
             ("node: {a: b}", "lb.yaml: node: is a mapping, expected one value or a list"),
             ("node:", "lb.yaml: node: has no value"),
-            ("config: x", "lb.yaml: a file of settings names no other one"),
+            (
+                "config: x",
+                "lb.yaml: config is no setting: it stands on the command line, if anywhere",
+            ),
+            (
+                "dump-config: true",
+                "lb.yaml: dump-config is no setting: it stands on the command line, if anywhere",
+            ),
+            (
+                "once: true",
+                "lb.yaml: once is no setting: it stands on the command line, if anywhere",
+            ),
             ("- a", "lb.yaml: expected lines of the form `name: value`, such as `node: node-a`"),
         ];
         for (file, expected) in cases {

@@ -13,8 +13,8 @@ use crate::metrics::Limits;
 pub use choice::{Form, NodePortAddress, Snat, SocketLb, Tc, Xdp};
 use clap::{ArgAction, Args};
 use globset::{Glob, GlobSet, GlobSetBuilder};
-use ipnet::IpNet;
-use std::net::SocketAddr;
+use ipnet::{IpNet, Ipv4Net};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 /// Where an agent keeps its things: given to every verb.
@@ -135,8 +135,10 @@ pub struct RunArgs {
     /// Where the cluster's pods live; clients from elsewhere are outsiders
     #[arg(long, value_delimiter = ',', value_name = "CIDR,..")]
     pub cluster_cidr: Vec<IpNet>,
-    /// Where `ClusterIPs` are given from, one range per family; an API server gives its own
-    #[arg(long, value_delimiter = ',', default_value = "10.96.0.0/16", value_name = "CIDR,..")]
+    /// Where `ClusterIPs` lie, one range per family: Services of a folder are given theirs from
+    /// here [default: 10.96.0.0/16], and the name server owns the reverse names; an API server gives
+    /// its own addresses
+    #[arg(long, value_delimiter = ',', value_name = "CIDR,..")]
     pub service_cidr: Vec<IpNet>,
     /// Node addresses that serve node ports; none of a family: all of it; `primary`: the node's
     /// primary addresses
@@ -235,9 +237,16 @@ impl RunArgs {
         Ok(NodePorts { within, localhost: self.localhost_nodeports })
     }
 
+    /// Where `ClusterIPs` lie, as far as it is known: an API server has ranges of its own.
+    pub fn service_cidrs(&self) -> Vec<IpNet> {
+        let is_ours = self.service_cidr.is_empty() && self.manifests.is_some();
+        let usual = is_ours.then(|| Ipv4Net::new_assert(Ipv4Addr::new(10, 96, 0, 0), 16).into());
+        self.service_cidr.iter().copied().chain(usual).collect()
+    }
+
     /// What the name server is to do; `None`: there is none.
     pub fn dns_settings(&self) -> Option<crate::dns::Settings> {
-        self.dns.settings(&self.cluster_cidr, &self.service_cidr)
+        self.dns.settings(&self.cluster_cidr, &self.service_cidrs())
     }
 
     /// The patterns of uplinks as one set.
@@ -254,15 +263,25 @@ impl RunArgs {
 }
 
 #[cfg(test)]
+#[derive(clap::Parser)]
+struct Cli {
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+#[cfg(test)]
+impl RunArgs {
+    /// The arguments that these flags mean.
+    pub(crate) fn of(flags: &[&str]) -> Self {
+        use clap::Parser as _;
+        Cli::parse_from([&["lb-agent"], flags].concat()).run
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
-
-    #[derive(Parser)]
-    struct Cli {
-        #[command(flatten)]
-        run: RunArgs,
-    }
+    use clap::Parser as _;
 
     /// What the arguments mean, or what is wrong with them.
     fn node_ports(arguments: &[&str]) -> Result<NodePorts, String> {

@@ -28,6 +28,17 @@ pub struct Board {
     pub services: Vec<Entry>,
 }
 
+/// The file: what was told, and when. It says nothing after the machine has started anew: the
+/// programs are gone.
+#[derive(Serialize, Deserialize)]
+struct Dated {
+    /// The kernel's name for the time since the machine started.
+    #[serde(default)]
+    boot: String,
+    #[serde(flatten)]
+    board: Board,
+}
+
 /// What is told about a Service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -64,14 +75,35 @@ impl Board {
     /// # Errors
     /// The folder cannot be written.
     pub fn write(&self, dir: &Path) -> io::Result<()> {
-        status::replace(&Self::path(dir), self)
+        let dated = Dated { boot: status::boot_id()?, board: self.clone() };
+        status::replace(&Self::path(dir), &dated)
     }
 
-    /// The file in `dir`.
+    /// The file in `dir`; if an agent wrote it before the machine started anew, nothing is told.
     ///
     /// # Errors
     /// There is none, it cannot be read, or it is not what an agent writes.
     pub fn read(dir: &Path) -> io::Result<Self> {
-        Ok(serde_json::from_reader(io::BufReader::new(File::open(Self::path(dir))?))?)
+        let file = io::BufReader::new(File::open(Self::path(dir))?);
+        let Dated { boot, board } = serde_json::from_reader(file)?;
+        Ok(if boot == status::boot_id()? { board } else { Self::default() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_board_from_before_the_machine_started_anew_says_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let board = Board { healthy: true, node_eligible: true, ..Board::default() };
+        board.write(dir.path()).unwrap();
+        assert_eq!(Board::read(dir.path()).unwrap(), board);
+        let written = std::fs::read_to_string(Board::path(dir.path())).unwrap();
+        let earlier = written.replace(&status::boot_id().unwrap(), "another");
+        assert_ne!(earlier, written);
+        std::fs::write(Board::path(dir.path()), earlier).unwrap();
+        assert_eq!(Board::read(dir.path()).unwrap(), Board::default());
     }
 }

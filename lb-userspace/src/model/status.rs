@@ -22,7 +22,8 @@ pub struct Status {
     pub node: String,
     /// Where its objects come from.
     pub source: String,
-    /// The kernel's tables are what the objects want, `problems` aside.
+    /// The kernel's tables are what the objects want, as far as `problems` let them, and the programs
+    /// are attached: the kernel has refused nothing.
     pub synced: bool,
     /// What cannot be done as the objects want it.
     pub problems: Vec<Problem>,
@@ -91,6 +92,14 @@ pub(crate) fn replace(path: &Path, value: &impl Serialize) -> io::Result<()> {
     file.flush()?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
+}
+
+/// The kernel's name for the time since the machine started.
+///
+/// # Errors
+/// There is no proc file system.
+pub(crate) fn boot_id() -> io::Result<String> {
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
 /// Whether a process holds the lock on this file.

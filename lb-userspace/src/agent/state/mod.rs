@@ -54,6 +54,8 @@ pub(super) struct State {
     dns: Option<dns::Handle>,
     measures: Measures,
     started: bool,
+    /// Whoever waits has been told that all is done.
+    announced: bool,
     settings_problem: Option<Problem>,
     failures: Vec<String>,
 }
@@ -66,7 +68,6 @@ impl State {
         source: String,
         (events, conditions, dns): (Option<Events>, Sender<web::Asked>, Option<dns::Handle>),
     ) -> Result<Self> {
-        args.check()?;
         let pins = PinFolder::new(&args.places.bpffs);
         let progress = Progress::default();
         let desk = Desk {
@@ -104,6 +105,7 @@ impl State {
             dns,
             measures: Measures::new(progress),
             started: false,
+            announced: false,
             settings_problem: None,
             failures: Vec::new(),
         })
@@ -113,6 +115,9 @@ impl State {
     pub(super) fn change(&mut self, changes: Vec<Change>) {
         let mut node_changed = false;
         for change in changes {
+            if !self.objects.is_news(&change) {
+                continue;
+            }
             self.measures.note(&change, &self.objects);
             node_changed |= self.objects.take_in(change);
         }
@@ -131,7 +136,7 @@ impl State {
     pub(super) fn set_links(&mut self, links: Vec<Link>) {
         self.links.set(links);
         if let Some(dns) = &self.dns {
-            dns.access().set_node(self.links.addrs());
+            dns.access().set_node(self.links.addrs(), self.links.of_pods());
         }
         self.renew_view();
         if self.started {
@@ -142,6 +147,11 @@ impl State {
     /// The loop's own numbers.
     pub(super) fn progress(&self) -> &Progress {
         self.measures.progress()
+    }
+
+    /// Whether load balancers are answered by another than they should be.
+    pub(super) fn has_other_answers(&self) -> bool {
+        self.teller.has_other_answers()
     }
 
     /// Lets people and their tools ask over HTTP.
@@ -208,8 +218,9 @@ impl State {
         self.sockets.close(|key| self.datapath.maps().socket(key));
         self.settle_health();
         self.tell();
-        if first {
+        if !self.announced && !self.has_failed() {
             self.announce();
+            self.announced = true;
         }
     }
 

@@ -57,7 +57,7 @@ impl State {
         let told = self.web.problems().iter().cloned().chain(unheard).chain(failures);
         let written = self.settings_problem.iter().chain(self.objects.problems()).cloned();
         status.problems = written.chain(planned).chain(told).collect();
-        status.synced = self.started;
+        status.synced = self.started && self.failures.is_empty();
         let objects = &self.objects;
         self.teller.status(|name| Some(objects.service(name).0?.uid.clone()));
     }
