@@ -73,3 +73,10 @@ securityContext:
 host: {{ get (dict "0.0.0.0" "127.0.0.1" "::" "::1") $addr | default $addr | quote }}
 port: {{ regexFind "[0-9]+$" . }}
 {{- end -}}
+
+{{/* Something, if one of some addresses with ports has a port that not everybody may listen at. */}}
+{{- define "lb.privilegedPort" -}}
+{{- range . }}
+{{- if lt (regexFind "[0-9]+$" . | int) 1024 }}true{{ end }}
+{{- end }}
+{{- end -}}
