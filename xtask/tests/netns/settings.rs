@@ -35,6 +35,9 @@ fn a_changed_file_starts_the_agent_anew_in_place() {
         "nodeport-adresses",
         "perhaps \"nodeport-addresses\" is meant",
     ]);
+    // Each may be; together with the rest it makes no sense.
+    write("masquerade-all: true\n");
+    stage.await_problem(&["lb.yaml", "--masquerade-all needs --snat always"]);
     assert!(asked().replies.is_empty(), "the settings from before hold");
 
     write("snat: minimal\n");
