@@ -141,8 +141,21 @@ fn a_default_of_the_chart_is_the_agents_own() {
         if let Some(told) = arguments.iter().find_map(|argument| argument.strip_prefix(&prefix))
             && !defaults.is_empty()
         {
-            assert_eq!(defaults, [told], "{prefix}");
+            assert_eq!(defaults, [told.trim_start_matches(FOR_KUBELETS)], "{prefix}");
         }
+    }
+}
+
+/// A place of its own: kube-proxy, while it is there, has the agent's usual one.
+const FOR_KUBELETS: &str = "127.0.0.1:10242,";
+
+#[test]
+fn kubelets_ask_where_kube_proxy_does_not_answer() {
+    let agent = agent();
+    for probe in [agent.liveness_probe, agent.readiness_probe] {
+        let asked = probe.unwrap().http_get.unwrap();
+        let IntOrString::Int(port) = asked.port else { panic!("{:?}", asked.port) };
+        assert_eq!(format!("{}:{port},", asked.host.unwrap()), FOR_KUBELETS);
     }
 }
 

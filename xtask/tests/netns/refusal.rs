@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 use xtask::lab::agent::{self, built};
 use xtask::lab::{Host, Lab};
 
@@ -54,9 +55,10 @@ fn a_cgroup_that_does_not_exist_is_named_and_pods_are_served_all_the_same() {
     let agent = agent.args(["--state-dir".into(), stage.state()]);
     let agent = agent.args(["--cgroup", "/nowhere", "--service-cidr"]).args([SERVICES]);
     let mut agent = agent.spawn().unwrap();
-    agent.wait_for("ready", LONG).unwrap();
     stage.await_problem(&["/nowhere"]);
     answer(shell, &http(vips(HTTP)[0], 60), &PODS);
+    assert_eq!(stage.status()["synced"], false, "processes of the node are not served");
+    assert!(agent.wait_for("ready", Duration::from_millis(100)).is_err());
 }
 
 #[test]
