@@ -1,8 +1,12 @@
 //! Answers follow the model, change by change.
 
 use super::*;
+use crate::compile::NameServer;
+use crate::dns::{self, Dns, Handle};
 use crate::model::ObjectName;
 use proptest::prelude::*;
+use std::net::SocketAddr;
+use tokio::sync::mpsc;
 
 const SERVICE: &str = "{apiVersion: v1, kind: Service, metadata: {name: db, namespace: data}, \
                        spec: {clusterIP: None}}";
@@ -159,7 +163,7 @@ fn endpoints_of_another_proxys_service_have_names() {
 
 #[tokio::test]
 async fn the_source_does_not_wait_for_whoever_listens_next() {
-    let settings = super::super::Settings {
+    let settings = dns::Settings {
         listen: Vec::new(),
         domain: name("cluster.local."),
         upstreams: Some(Vec::new()),
@@ -168,9 +172,9 @@ async fn the_source_does_not_wait_for_whoever_listens_next() {
         ranges: Vec::new(),
         name_server: None,
     };
-    let (source, changes_out) = tokio::sync::mpsc::channel(1);
-    let (onward, mut listener) = tokio::sync::mpsc::channel(1);
-    tokio::spawn(super::super::Dns::start(settings).run(changes_out, onward));
+    let (source, changes_out) = mpsc::channel(1);
+    let (onward, mut listener) = mpsc::channel(1);
+    tokio::spawn(Dns::start(settings).run(changes_out, onward));
     let sent: Vec<Change> =
         (1..100).map(|last| slice("s", "db", &format!("10.244.0.{last}"), true)).collect();
     let telling = async {
@@ -187,26 +191,36 @@ async fn the_source_does_not_wait_for_whoever_listens_next() {
     assert_eq!(listener.recv().await, None);
 }
 
-#[tokio::test]
-async fn an_upstream_that_is_the_service_whose_place_it_takes_is_a_problem_while_it_is_one() {
-    let upstreams = ["10.96.0.53:53", "192.0.2.1:53"].map(|addr| addr.parse().unwrap());
-    let settings = super::super::Settings {
+/// A name server that stands for `kube-system/kube-dns`, where it is told changes, and where it hands
+/// them on.
+fn in_the_place_of_kube_dns(
+    upstreams: &[SocketAddr],
+) -> (Handle, mpsc::Sender<Change>, mpsc::Receiver<Change>) {
+    let name_server = NameServer { service: kube_dns(), addrs: Vec::new() };
+    let dns = Dns::start(dns::Settings {
         listen: Vec::new(),
         domain: name("cluster.local."),
-        upstreams: Some(upstreams.into()),
+        upstreams: Some(upstreams.to_vec()),
         ttl: 5,
         allow: Vec::new(),
         ranges: Vec::new(),
-        name_server: Some(crate::compile::NameServer {
-            service: crate::model::ObjectName::new("kube-system", "kube-dns"),
-            addrs: Vec::new(),
-        }),
-    };
-    let dns = super::super::Dns::start(settings);
+        name_server: Some(name_server),
+    });
     let handle = dns.handle();
-    let (source, changes_out) = tokio::sync::mpsc::channel(1);
-    let (onward, mut listener) = tokio::sync::mpsc::channel(1);
-    tokio::spawn(dns.run(changes_out, onward));
+    let (source, changes) = mpsc::channel(1);
+    let (onward, listener) = mpsc::channel(1);
+    tokio::spawn(dns.run(changes, onward));
+    (handle, source, listener)
+}
+
+fn kube_dns() -> ObjectName {
+    ObjectName::new("kube-system", "kube-dns")
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_the_service_whose_place_it_takes_is_a_problem_while_it_is_one() {
+    let upstreams = ["10.96.0.53:53", "192.0.2.1:53"].map(|addr| addr.parse().unwrap());
+    let (handle, source, mut listener) = in_the_place_of_kube_dns(&upstreams);
     for (ip, expect) in [("10.96.0.10", 0), ("10.96.0.53", 1), ("10.96.0.10", 0)] {
         let service = format!(
             "{{apiVersion: v1, kind: Service, metadata: {{name: kube-dns, namespace: kube-system}}, \
@@ -227,23 +241,7 @@ async fn an_upstream_that_is_the_service_whose_place_it_takes_is_a_problem_while
 
 #[tokio::test]
 async fn a_service_that_is_not_there_and_upstreams_that_nobody_names_are_problems() {
-    let settings = super::super::Settings {
-        listen: Vec::new(),
-        domain: name("cluster.local."),
-        upstreams: Some(Vec::new()),
-        ttl: 5,
-        allow: Vec::new(),
-        ranges: Vec::new(),
-        name_server: Some(crate::compile::NameServer {
-            service: crate::model::ObjectName::new("kube-system", "kube-dns"),
-            addrs: Vec::new(),
-        }),
-    };
-    let dns = super::super::Dns::start(settings);
-    let handle = dns.handle();
-    let (source, changes_out) = tokio::sync::mpsc::channel(1);
-    let (onward, mut listener) = tokio::sync::mpsc::channel(1);
-    tokio::spawn(dns.run(changes_out, onward));
+    let (handle, source, mut listener) = in_the_place_of_kube_dns(&[]);
     let with = |port: u16| {
         let service = format!(
             "{{apiVersion: v1, kind: Service, metadata: {{name: kube-dns, namespace: kube-system}}, \
@@ -251,7 +249,7 @@ async fn a_service_that_is_not_there_and_upstreams_that_nobody_names_are_problem
         );
         changes(&service).remove(0)
     };
-    let gone = Change::Service(crate::model::ObjectName::new("kube-system", "kube-dns"), None);
+    let gone = Change::Service(kube_dns(), None);
     let alone = "--dns-upstream: there is nobody to ask";
     let nowhere = "--dns-service: Service kube-system/kube-dns does not exist";
     for (change, expect) in [
