@@ -77,10 +77,16 @@ impl Links {
         addrs.chain([IpAddr::V4(Ipv4Addr::LOCALHOST)]).collect()
     }
 
-    /// The links that lead to pods, by their indexes.
+    /// The links by which routes lead to pods, and to nobody else: those of pods, and bridges that
+    /// join only such.
     pub(super) fn of_pods(&self) -> BTreeSet<u32> {
-        let wanted = self.wanted().into_iter();
-        wanted.filter(|(_, role)| *role == Role::Pod).map(|(link, _)| link.index).collect()
+        let is_pods = |link: &&Link| role::role(link, &self.settings) == Role::Pod;
+        let links = self.known.as_deref().unwrap_or_default();
+        let (pods, others): (Vec<&Link>, Vec<&Link>) = links.iter().partition(is_pods);
+        let mixed: BTreeSet<u32> = others.iter().filter_map(|link| link.controller).collect();
+        let bridges = pods.iter().filter_map(|link| link.controller);
+        let bridges = bridges.filter(|bridge| !mixed.contains(bridge));
+        pods.iter().map(|link| link.index).chain(bridges).collect()
     }
 
     /// Those that stand for the node itself: of its best link.

@@ -24,6 +24,8 @@ pub struct Link {
     pub name: String,
     /// Its kind (`IFLA_INFO_KIND`: veth, bridge, vxlan); empty for hardware.
     pub kind: String,
+    /// The bridge or bond that it is a port of (`IFLA_MASTER`).
+    pub controller: Option<u32>,
     /// Frames begin with an Ethernet header.
     pub ethernet: bool,
     /// The loopback link.

@@ -92,6 +92,9 @@ fn link(message: &LinkMessage) -> Link {
         if let LinkAttribute::IfName(name) = attribute {
             link.name.clone_from(name);
         }
+        if let LinkAttribute::Controller(index) = attribute {
+            link.controller = Some(*index);
+        }
         if let LinkAttribute::LinkInfo(infos) = attribute {
             for info in infos {
                 if let LinkInfo::Kind(kind) = info {

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::thread;
 use std::time::Duration;
 use xtask::lab::Host;
@@ -100,6 +100,22 @@ fn clients_of_the_node_are_answered_by_the_agent_and_others_by_the_clusters_pods
         let traced = stage.lbctl(&arguments);
         assert!(traced.to_string().contains("192.0.2.2:10053"), "{traced:#}");
     }
+}
+
+/// As some CNIs give them: in no range that anybody has named.
+#[test]
+fn a_pod_whose_address_is_in_no_range_is_answered_by_the_agent_too() {
+    let stage = stage();
+    let (node, shell) = (&stage.network.node, &stage.network.shell);
+    shell.address("eth0", "100.64.0.7/32").unwrap();
+    node.route_onto("100.64.0.7/32", "br0").unwrap();
+    let [to, _] = at(VIP, DNS);
+    let socket = shell.within(|| Ok(UdpSocket::bind(("100.64.0.7", 0))?)).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    socket.send_to(&question(NAME).unwrap(), to).unwrap();
+    let mut answer = [0; 1500];
+    let (length, from) = socket.recv_from(&mut answer).unwrap();
+    assert_eq!((answered(&answer[..length]).unwrap().as_str(), from), (KNOWN, to));
 }
 
 #[test]
