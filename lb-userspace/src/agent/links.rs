@@ -226,3 +226,26 @@ fn cidr(net: &IpNet) -> ([u8; 16], u32) {
     let Prefix { len, addr } = (*net).into();
     (addr, len)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bridge_leads_to_pods_if_it_joins_nobody_else() {
+        let mut links = Links::new(&RunArgs::of(&["--manifests", "x"])).unwrap();
+        let link = |index, kind: &str, controller| Link {
+            index,
+            name: format!("link{index}"),
+            kind: kind.to_owned(),
+            ethernet: true,
+            up: true,
+            controller,
+            ..Link::default()
+        };
+        let with_uplink = [link(5, "bridge", None), link(6, "veth", Some(5)), link(7, "", Some(5))];
+        let joined = [link(1, "bridge", None), link(2, "veth", Some(1)), link(3, "veth", None)];
+        links.set([&joined[..], &with_uplink].concat());
+        assert_eq!(links.of_pods(), [1, 2, 3, 6].into());
+    }
+}
